@@ -1,0 +1,18 @@
+//! The vocabulary of Weir: bucket and object names, checksums, ranges, sizes and every limit.
+//!
+//! This crate refuses to know sockets, files, clocks, JSON and HTTP.
+
+mod access;
+mod bucket;
+pub mod checksum;
+mod custom;
+pub mod limits;
+mod object;
+mod range;
+
+pub use access::Access;
+pub use bucket::{Bucket, BucketName, BucketNameError, Namespace, Provider};
+pub use checksum::{Checksum, ChecksumKind};
+pub use custom::{CustomMeta, CustomMetaError};
+pub use object::{ObjectName, ObjectNameError};
+pub use range::{ByteRange, RangeError, RangeSpec};

@@ -1,0 +1,71 @@
+//! Every limit in one place. A queue, buffer or name without a bound here is a bug.
+//! Figures are defaults; those a node lets its operator change are read from its configuration instead.
+
+/// Longest object name in bytes: S3's limit, taken for both APIs.
+pub const OBJECT_NAME_BYTES_MAX: usize = 1024;
+/// Longest bucket name in bytes: AIS allows 64, S3 63.
+pub const BUCKET_NAME_BYTES_MAX: usize = 64;
+/// Longest single component a Linux file system can hold, in bytes.
+pub const FILE_COMPONENT_BYTES_MAX: usize = 255;
+/// Custom metadata of one object, keys and values together, in bytes (AIS and S3: 2 KiB).
+pub const CUSTOM_META_BYTES_MAX: usize = 2048;
+/// Buckets of one cluster.
+pub const BUCKETS_MAX: usize = 10_000;
+
+/// Request line with method, target and version, in bytes.
+pub const REQUEST_LINE_BYTES_MAX: usize = 8 << 10;
+/// Whole request head in bytes, request line included.
+pub const HEAD_BYTES_MAX: usize = 32 << 10;
+/// Header lines of one request.
+pub const HEADERS_MAX: usize = 100;
+/// One chunk-size line of a chunked body, extensions included, in bytes (an aws-chunked line carries a signature).
+pub const CHUNK_LINE_BYTES_MAX: usize = 1 << 10;
+/// Trailer section of a chunked body in bytes.
+pub const TRAILER_BYTES_MAX: usize = 8 << 10;
+/// Body of a control request (JSON, XML) in bytes.
+pub const CONTROL_BODY_BYTES_MAX: usize = 16 << 20;
+/// XML body of an S3 request in bytes.
+pub const XML_BYTES_MAX: usize = 4 << 20;
+
+/// Connections of one shard.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Seconds a client may take to send a request head once its first byte came.
+pub const HEAD_SECONDS_MAX: u64 = 10;
+/// Seconds a connection may idle between requests.
+pub const IDLE_SECONDS_MAX: u64 = 75;
+/// Seconds without a byte moving in a body, either way, before the connection is closed.
+pub const STALL_SECONDS_MAX: u64 = 30;
+/// Control requests waiting for the control core.
+pub const CONTROL_QUEUE_MAX: usize = 1024;
+/// Changes waiting for one mountpath's committer.
+pub const COMMIT_QUEUE_MAX: usize = 4096;
+/// Changes a committer takes into one batch.
+pub const COMMIT_BATCH_MAX: usize = 64;
+
+/// Largest object by a single PUT, in bytes: 5 TiB.
+pub const OBJECT_BYTES_MAX: u64 = 5 << 40;
+/// Parts of one multipart upload.
+pub const PARTS_MAX: u32 = 10_000;
+/// Open multipart uploads of one mountpath.
+pub const UPLOADS_MAX: usize = 10_000;
+
+/// One registered I/O buffer in bytes: the chunk of every transfer.
+pub const IO_BUFFER_BYTES: usize = 256 << 10;
+/// Registered I/O buffers of one shard.
+pub const IO_BUFFERS: usize = 512;
+/// Block covered by one block checksum, at most, in bytes.
+pub const CHECKSUM_BLOCK_BYTES_MAX: u32 = 256 << 10;
+/// Block checksums kept inside the metadata record; more go beside the object.
+pub const CHECKSUM_BLOCKS_INLINE_MAX: usize = 32;
+
+/// Entries of one AIS listing page.
+pub const LIST_PAGE_MAX: usize = 10_000;
+/// Keys of one S3 listing page or one multi-object delete.
+pub const S3_PAGE_MAX: usize = 1000;
+/// Memory of all listing indexes of a node, in bytes; a bucket past it is walked for each page.
+pub const LIST_INDEX_BYTES_MAX: usize = 512 << 20;
+
+/// Concurrent origin streams of one node.
+pub const ORIGIN_STREAMS_MAX: usize = 256;
+/// Chunks buffered between the origin's runtime and a shard, per stream.
+pub const ORIGIN_CHUNKS_MAX: usize = 16;

@@ -1,0 +1,2 @@
+//! faultdisk.
+fn main() {}
