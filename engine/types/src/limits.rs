@@ -69,3 +69,19 @@ pub const LIST_INDEX_BYTES_MAX: usize = 512 << 20;
 pub const ORIGIN_STREAMS_MAX: usize = 256;
 /// Chunks buffered between the origin's runtime and a shard, per stream.
 pub const ORIGIN_CHUNKS_MAX: usize = 16;
+/// Largest chunk of an origin's body handed to a shard, in bytes: it fits one I/O buffer.
+pub const ORIGIN_CHUNK_BYTES_MAX: usize = IO_BUFFER_BYTES;
+/// Calls on origins that wait or run, streams included; more are answered busy at once.
+pub const ORIGIN_CALLS_MAX: usize = 4096;
+/// Times a broken origin stream is taken up again where it broke.
+pub const ORIGIN_RESUMES_MAX: u32 = 3;
+/// Times a call on an origin is tried again after a passing failure (connection refused, 500, 503).
+pub const ORIGIN_RETRIES_MAX: u32 = 3;
+/// Body of an origin's listing or error answer, in bytes.
+pub const ORIGIN_XML_BYTES_MAX: usize = 8 << 20;
+/// Seconds to connect to an origin, TLS included.
+pub const ORIGIN_CONNECT_SECONDS_MAX: u64 = 5;
+/// Seconds an origin may take to answer a request with its head.
+pub const ORIGIN_HEAD_SECONDS_MAX: u64 = 30;
+/// Seconds an origin's body may stand still while there is room for it, before it counts as broken.
+pub const ORIGIN_STALL_SECONDS_MAX: u64 = 20;
