@@ -85,3 +85,26 @@ pub const ORIGIN_CONNECT_SECONDS_MAX: u64 = 5;
 pub const ORIGIN_HEAD_SECONDS_MAX: u64 = 30;
 /// Seconds an origin's body may stand still while there is room for it, before it counts as broken.
 pub const ORIGIN_STALL_SECONDS_MAX: u64 = 20;
+
+/// Submission entries of a shard's socket ring; completions get four times as many.
+pub const RING_ENTRIES: u32 = 1024;
+/// Submission entries of a disk ring.
+pub const DISK_RING_ENTRIES: u32 = 256;
+/// Disk rings of one reactor: mountpaths of one node.
+pub const DISK_RINGS_MAX: usize = 128;
+/// Microseconds a reactor looks for work before it sleeps in the kernel.
+pub const SPIN_MICROS: u64 = 50;
+/// Tasks of one shard: each connection has one, some start another.
+pub const SHARD_TASKS_MAX: usize = 2 * CONNECTIONS_MAX + 1024;
+/// Operations of one reactor that wait for the kernel; one more is answered EAGAIN.
+pub const OPERATIONS_MAX: usize = 64 << 10;
+/// Polls of tasks in one turn of a reactor, before the rings are looked at again.
+pub const TURN_POLLS_MAX: usize = 256;
+/// Entries of the kernel's table of registered buffers.
+pub const REGISTERED_BUFFERS_MAX: usize = 16 << 10;
+/// One registered buffer in bytes: the kernel takes no longer one.
+pub const BUFFER_BYTES_MAX: usize = 1 << 30;
+/// Futures standing in line for one pool's buffers.
+pub const BUFFER_WAITERS_MAX: usize = 64 << 10;
+/// Seconds a reactor that ends waits for the kernel to complete its operations; after that their memory is leaked, never freed.
+pub const TEARDOWN_SECONDS_MAX: u64 = 10;
