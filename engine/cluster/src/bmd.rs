@@ -62,9 +62,10 @@ impl Bmd {
         let of = |provider| self.buckets.get_key_value(&Bucket::global(provider, name.clone()));
         let mut found = [Ais, Aws, Gcp, Azure, Oci].into_iter().filter_map(of);
         match (found.next(), found.next()) {
-            (Some((first, _)), Some((second, _))) => {
-                Err(ClusterError::AmbiguousBucket { first: first.clone(), second: second.clone() })
-            }
+            (Some((first, _)), Some((second, _))) => Err(ClusterError::AmbiguousBucket {
+                first: Box::new(first.clone()),
+                second: Box::new(second.clone()),
+            }),
             (only, _) => Ok(only),
         }
     }

@@ -53,9 +53,9 @@ pub enum ClusterError {
     #[error("ambiguous bucket name: \"{first}\" and \"{second}\" both exist")]
     AmbiguousBucket {
         /// One of them.
-        first: Bucket,
+        first: Box<Bucket>,
         /// Another.
-        second: Bucket,
+        second: Box<Bucket>,
     },
     /// The name is a path of the server.
     #[error("bucket name {name:?} is reserved: it collides with a path of the server")]
