@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use weir_types::limits::ORIGIN_CALLS_MAX;
 use weir_types::{ObjectName, Provider, RangeSpec};
 
-use crate::s3::Client;
+use crate::s3::{Client, Core};
 use crate::{
     ListPage, ListQuery, OriginBucket, OriginError, OriginObject, OriginStats, OriginStream, OriginsConfig,
     RemoteBucket,
@@ -29,13 +29,14 @@ impl Origins {
     /// Starts the threads. Fails when an endpoint cannot be understood or a thread cannot be made; the endpoints are
     /// not contacted.
     pub fn start(config: OriginsConfig) -> Result<Self, OriginError> {
-        let client = Arc::new(Client::new(&config)?);
-        let (mut runtimes, mut threads) = (Vec::new(), Vec::new());
-        for n in 0..config.threads.max(1) {
+        let threads_max = config.threads.max(1);
+        let core = Arc::new(Core::new(config)?);
+        let (mut workers, mut threads) = (Vec::new(), Vec::new());
+        for n in 0..threads_max {
             let fail =
                 |e: std::io::Error| OriginError::Config { place: "threads".into(), got: e.to_string() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
-            runtimes.push(runtime.handle().clone());
+            workers.push((runtime.handle().clone(), Arc::new(Client::new(core.clone())?)));
             let (stop, stopped) = oneshot::channel();
             let thread = std::thread::Builder::new().name(format!("origin-{n}"));
             // The runtime is dropped by its own thread: that drops every task on it.
@@ -43,7 +44,7 @@ impl Origins {
             threads.push((stop, thread));
         }
         let shared =
-            Shared { client, runtimes, next: AtomicUsize::new(0), calls: Arc::new(AtomicUsize::new(0)) };
+            Shared { core, workers, next: AtomicUsize::new(0), calls: Arc::new(AtomicUsize::new(0)) };
         Ok(Self { handle: OriginsHandle { shared: Arc::new(shared) }, threads })
     }
 
@@ -73,8 +74,9 @@ pub struct OriginsHandle {
 
 #[derive(Debug)]
 struct Shared {
-    client: Arc<Client>,
-    runtimes: Vec<tokio::runtime::Handle>,
+    core: Arc<Core>,
+    /// A runtime and its own connections per thread; never empty.
+    workers: Vec<(tokio::runtime::Handle, Arc<Client>)>,
     next: AtomicUsize,
     calls: Arc<AtomicUsize>,
 }
@@ -99,7 +101,7 @@ impl<T> Unpin for Call<T> {}
 impl OriginsHandle {
     /// Whether any origin of `provider` is configured.
     pub fn serves(&self, provider: Provider) -> bool {
-        self.shared.client.serves(provider)
+        self.shared.core.serves(provider)
     }
 
     /// Buckets that the credentials of the origins of `provider` can list. Origins that do not let them be listed
@@ -142,7 +144,7 @@ impl OriginsHandle {
 
     /// Counters since start.
     pub fn stats(&self) -> OriginStats {
-        self.shared.client.stats()
+        self.shared.core.stats()
     }
 
     fn call<T, F>(&self, work: impl FnOnce(Arc<Client>) -> F) -> Call<T>
@@ -156,9 +158,10 @@ impl OriginsHandle {
         if waiting >= ORIGIN_CALLS_MAX {
             return Call(Err(Some(OriginError::Busy { waiting })));
         }
-        let turn = shared.next.fetch_add(1, Ordering::Relaxed) % shared.runtimes.len();
+        let turn = shared.next.fetch_add(1, Ordering::Relaxed) % shared.workers.len();
         let (mut sender, receiver) = oneshot::channel();
-        let work = work(shared.client.clone());
+        let (runtime, client) = &shared.workers[turn];
+        let work = work(client.clone());
         let task = async move {
             let _slot = slot;
             let answer = futures_util::select_biased! {
@@ -168,7 +171,7 @@ impl OriginsHandle {
             // The caller may have gone in this very moment: the answer, a stream with it, is dropped.
             drop(sender.send(answer));
         };
-        shared.runtimes[turn].spawn(task);
+        runtime.spawn(task);
         Call(Ok(receiver))
     }
 }

@@ -2,7 +2,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_channel::mpsc;
+use futures_channel::{mpsc, oneshot};
 use futures_util::{Stream, StreamExt};
 use weir_types::ByteRange;
 
@@ -20,12 +20,15 @@ pub struct OriginStream {
 }
 
 /// The body: chunks of 1 to `ORIGIN_CHUNK_BYTES_MAX` bytes, at most `chunks_max` of them buffered.
-/// It ends with `None` after exactly `range.len` bytes, or with one error; what came before an error is right as far as it
-/// goes, except after [`OriginError::Checksum`]. Dropping it ends the origin's stream.
+/// It ends with `None` after exactly `range.len` bytes, or with one error. What came before an error is right as far as
+/// it goes, except before [`OriginError::Checksum`]; the last chunk is handed over only when the checksum agrees. Dropping it ends the origin's stream.
 #[derive(Debug)]
 pub struct Chunks {
     pub(crate) receiver: mpsc::Receiver<Result<Bytes, OriginError>>,
     pub(crate) left: u64,
+    /// Its end tells the origin's side at once that nobody reads, also while it waits for bytes.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) alive: oneshot::Sender<()>,
 }
 
 impl Chunks {
