@@ -20,6 +20,8 @@ pub const HEAD_BYTES_MAX: usize = 32 << 10;
 pub const HEADERS_MAX: usize = 100;
 /// One chunk-size line of a chunked body, extensions included, in bytes (an aws-chunked line carries a signature).
 pub const CHUNK_LINE_BYTES_MAX: usize = 1 << 10;
+/// Chunk extensions of one chunked body in bytes, all chunks together: they carry nothing here.
+pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 16 << 10;
 /// Trailer section of a chunked body in bytes.
 pub const TRAILER_BYTES_MAX: usize = 8 << 10;
 /// Body of a control request (JSON, XML) in bytes.
@@ -108,3 +110,18 @@ pub const BUFFER_BYTES_MAX: usize = 1 << 30;
 pub const BUFFER_WAITERS_MAX: usize = 64 << 10;
 /// Seconds a reactor that ends waits for the kernel to complete its operations; after that their memory is leaked, never freed.
 pub const TEARDOWN_SECONDS_MAX: u64 = 10;
+
+/// Access keys of one node.
+pub const ACCESS_KEYS_MAX: usize = 1024;
+/// Derived signing keys kept by one shard.
+pub const SIGNING_KEYS_MAX: usize = 64;
+/// Seconds a signed request's date may be away from this node's clock, either way.
+pub const SIGNATURE_SKEW_SECONDS_MAX: u64 = 15 * 60;
+/// Seconds a presigned URL may be valid: seven days.
+pub const PRESIGNED_SECONDS_MAX: u64 = 7 * 24 * 3600;
+/// Seconds a bearer token may be issued for: 90 days, as AIS's AuthN.
+pub const TOKEN_SECONDS_MAX: u64 = 90 * 24 * 3600;
+/// Bytes of one bearer token.
+pub const TOKEN_BYTES_MAX: usize = 8 << 10;
+/// Fewest bytes of a token key: HS256 is as strong as its key.
+pub const TOKEN_KEY_BYTES_MIN: usize = 16;
