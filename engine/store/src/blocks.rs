@@ -1,0 +1,180 @@
+//! Block checksums: crc32c of each block of an object, the block's size a function of the object's size alone.
+
+use crc_fast::CrcAlgorithm::Crc32Iscsi;
+use weir_types::limits::CHECKSUM_BLOCK_BYTES_MAX;
+
+/// Smallest block in bytes: what direct I/O aligns to.
+pub(crate) const BLOCK_BYTES_MIN: u32 = 4096;
+/// Blocks that an object below `BLOCKS_AIMED * CHECKSUM_BLOCK_BYTES_MAX` has at most: keeps its record small.
+const BLOCKS_AIMED: u64 = 8;
+
+/// crc32c of `bytes`.
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+    // The algorithm is 32 bits wide; the crate returns u64 for all of them.
+    crc_fast::checksum(Crc32Iscsi, bytes) as u32
+}
+
+/// crc32c of two runs of bytes from that of each.
+pub(crate) fn combine(first: u32, second: u32, second_bytes: u64) -> u32 {
+    if second_bytes == 0 {
+        return first;
+    }
+    crc_fast::checksum_combine(Crc32Iscsi, u64::from(first), u64::from(second), second_bytes) as u32
+}
+
+/// Size of a checksum block for an object of `size` bytes: a power of two from 4 KiB to 256 KiB.
+pub(crate) fn block_bytes(size: u64) -> u32 {
+    let mut bytes = BLOCK_BYTES_MIN;
+    while bytes < CHECKSUM_BLOCK_BYTES_MAX && u64::from(bytes) * BLOCKS_AIMED < size {
+        bytes *= 2;
+    }
+    bytes
+}
+
+/// Number of blocks of an object.
+pub(crate) fn block_count(size: u64, block_bytes: u32) -> u64 {
+    size.div_ceil(u64::from(block_bytes.max(1)))
+}
+
+/// Checksums of an object's blocks, taken as its bytes pass. The size need not be known: when an object outgrows its
+/// block size, pairs of checksums are combined into those of blocks twice as large.
+pub(crate) struct Summer {
+    block_bytes: u32,
+    done: Vec<u32>,
+    open: crc_fast::Digest,
+    open_bytes: u32,
+    size: u64,
+}
+
+/// What a [`Summer`] found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Sums {
+    pub(crate) size: u64,
+    pub(crate) block_bytes: u32,
+    pub(crate) sums: Vec<u32>,
+}
+
+impl Summer {
+    pub(crate) fn new(size_hint: u64) -> Self {
+        Self {
+            block_bytes: block_bytes(size_hint),
+            done: Vec::new(),
+            open: crc_fast::Digest::new(Crc32Iscsi),
+            open_bytes: 0,
+            size: 0,
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = (self.block_bytes - self.open_bytes) as usize;
+            let (now, rest) = bytes.split_at(room.min(bytes.len()));
+            self.open.update(now);
+            self.open_bytes += now.len() as u32;
+            self.size += now.len() as u64;
+            if self.open_bytes == self.block_bytes {
+                self.close();
+            }
+            bytes = rest;
+        }
+    }
+
+    fn close(&mut self) {
+        let open = std::mem::replace(&mut self.open, crc_fast::Digest::new(Crc32Iscsi));
+        self.done.push(open.finalize() as u32);
+        self.open_bytes = 0;
+        if self.size >= u64::from(self.block_bytes) * BLOCKS_AIMED
+            && self.block_bytes < CHECKSUM_BLOCK_BYTES_MAX
+        {
+            let half = u64::from(self.block_bytes);
+            // An even count: BLOCKS_AIMED full blocks.
+            self.done = regroup(&self.done, self.size, self.block_bytes, self.block_bytes * 2);
+            self.block_bytes = (half * 2) as u32;
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Sums {
+        let (size, open_bytes) = (self.size, self.open_bytes);
+        if open_bytes > 0 {
+            self.done.push(self.open.finalize() as u32);
+        }
+        let want = block_bytes(size);
+        // A hint may have been too small or too large. Too large cannot be undone here: the block stays as it is.
+        let sums = if want > self.block_bytes {
+            regroup(&self.done, size, self.block_bytes, want)
+        } else {
+            self.done
+        };
+        Sums { size, block_bytes: self.block_bytes.max(want), sums }
+    }
+}
+
+/// Checksums of blocks of `to` bytes from those of `from` bytes (`to` a multiple of `from`) of an object of `size` bytes.
+pub(crate) fn regroup(sums: &[u32], size: u64, from: u32, to: u32) -> Vec<u32> {
+    let per = (to / from).max(1) as usize;
+    let mut at = 0u64;
+    sums.chunks(per)
+        .map(|group| {
+            group.iter().fold(0u32, |whole, sum| {
+                let bytes = u64::from(from).min(size.saturating_sub(at));
+                let first = at.is_multiple_of(u64::from(to));
+                at += u64::from(from);
+                if first { *sum } else { combine(whole, *sum, bytes) }
+            })
+        })
+        .collect()
+}
+
+impl Sums {
+    /// crc32c of the whole.
+    pub(crate) fn whole(&self) -> u32 {
+        let mut at = 0u64;
+        self.sums.iter().fold(0, |whole, sum| {
+            let bytes = u64::from(self.block_bytes).min(self.size - at);
+            let combined = if at == 0 { *sum } else { combine(whole, *sum, bytes) };
+            at += bytes;
+            combined
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_size_follows_object_size() {
+        let check = |size, want| assert_eq!(block_bytes(size), want, "{size}");
+        check(0, 4096);
+        check(32 << 10, 4096);
+        check((32 << 10) + 1, 8192);
+        check(1 << 20, 128 << 10);
+        check(2 << 20, 256 << 10);
+        check(5 << 40, 256 << 10);
+    }
+
+    #[test]
+    fn streaming_equals_blockwise_for_any_hint_and_cut() {
+        let data: Vec<u8> = (0..5_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for size in [
+            0usize, 1, 4095, 4096, 4097, 32768, 32769, 65536, 65537, 262_144, 1_000_001, 2_097_152, 4_999_999,
+        ] {
+            let object = &data[..size];
+            for hint in [0, size as u64, 1] {
+                for cut in [1000usize, 4096, 65_536, 262_144] {
+                    let mut s = Summer::new(hint);
+                    object.chunks(cut).for_each(|c| s.update(c));
+                    let sums = s.finish();
+                    assert_eq!(sums.block_bytes, block_bytes(size as u64), "{size} {hint} {cut}");
+                    let want: Vec<u32> = object.chunks(sums.block_bytes as usize).map(crc32c).collect();
+                    assert_eq!(sums.sums, want, "{size} {hint} {cut}");
+                    assert_eq!(sums.whole(), crc32c(object), "{size} {hint} {cut}");
+                }
+            }
+        }
+    }
+}

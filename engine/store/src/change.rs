@@ -1,0 +1,291 @@
+use weir_types::{Bucket, Checksum, CustomMeta, ObjectName};
+
+use crate::{
+    ContentHeaders, Durability, Etag, Flight, Lead, PartInfo, Prepared, Record, RemoteIdentity, StoreError,
+};
+use std::sync::Arc;
+
+/// One ETag condition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// `*`: any object.
+    Any,
+    /// One of these, without quotes.
+    Etags(Vec<String>),
+}
+
+impl Condition {
+    fn fits(&self, record: &Record) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Etags(etags) => etags.contains(&record.etag_text()),
+        }
+    }
+}
+
+/// Preconditions of a change; all must hold of the object as the committer finds it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Terms {
+    /// The object exists and fits.
+    pub if_match: Option<Condition>,
+    /// No object exists that fits.
+    pub if_none_match: Option<Condition>,
+    /// The object, if there is one, was not changed since: nanoseconds since 1970.
+    pub if_unmodified_since_ns: Option<u64>,
+    /// The object, if there is one, was changed since: nanoseconds since 1970.
+    pub if_modified_since_ns: Option<u64>,
+    /// Size in bytes that the object must have.
+    pub if_size: Option<u64>,
+}
+
+impl Terms {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Checks them against the present object. `If-Match` and `if_size` of an absent object give `NotFound`.
+    pub fn check(
+        &self,
+        bucket: &Bucket,
+        name: &ObjectName,
+        present: Option<&Record>,
+    ) -> Result<(), StoreError> {
+        let got = || present.map_or_else(|| "(absent)".to_owned(), Record::etag_text);
+        let refuse = |what| Err(StoreError::Precondition { what, name: name.clone(), got: got() });
+        if present.is_none() && (self.if_match.is_some() || self.if_size.is_some()) {
+            return Err(StoreError::NotFound { bucket: bucket.clone(), name: name.clone() });
+        }
+        let Some(record) = present else { return Ok(()) };
+        let modified = record.last_modified_ns();
+        if self.if_match.as_ref().is_some_and(|c| !c.fits(record)) {
+            return refuse("If-Match");
+        }
+        if self.if_none_match.as_ref().is_some_and(|c| c.fits(record)) {
+            return refuse("If-None-Match");
+        }
+        if self.if_unmodified_since_ns.is_some_and(|t| modified > t) {
+            return refuse("If-Unmodified-Since");
+        }
+        if self.if_modified_since_ns.is_some_and(|t| modified <= t) {
+            return refuse("If-Modified-Since");
+        }
+        if self.if_size.is_some_and(|size| size != record.size) {
+            return refuse("size condition");
+        }
+        Ok(())
+    }
+}
+
+/// How a PUT numbers its version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum VersionRule {
+    /// One more than the present object's; 1 for a new one.
+    #[default]
+    Next,
+    /// This one.
+    Set(u64),
+}
+
+/// Metadata that comes with an object.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Attrs {
+    /// Custom metadata.
+    pub custom: CustomMeta,
+    /// Content headers.
+    pub content: ContentHeaders,
+    /// ETag; none: derived from the commit.
+    pub etag: Option<Etag>,
+    /// Identity at the origin, for a copy of a remote object.
+    pub remote: Option<RemoteIdentity>,
+    /// Version.
+    pub version: VersionRule,
+    /// Time of the last change, where it is not now.
+    pub modified_ns: Option<u64>,
+}
+
+/// What a multipart upload will become, as its creation stated it.
+pub type UploadAttrs = Attrs;
+
+/// A whole object that is to have a name.
+pub struct Put<F> {
+    /// Its bucket.
+    pub bucket: Bucket,
+    /// Its name.
+    pub name: ObjectName,
+    /// Its bytes.
+    pub prepared: Prepared<F>,
+    /// Preconditions.
+    pub terms: Terms,
+    /// Its metadata.
+    pub attrs: Attrs,
+    /// The flight that this ends, for a cold arrival.
+    pub flight: Option<Lead<F>>,
+    /// The multipart upload that this completes; it is gone afterwards.
+    pub upload: Option<String>,
+}
+
+/// How custom metadata is changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CustomChange {
+    /// These pairs are set, others stay.
+    Merge(CustomMeta),
+    /// These pairs are all.
+    Replace(CustomMeta),
+    /// Custom metadata and content headers are these.
+    ReplaceAll(CustomMeta, ContentHeaders),
+}
+
+/// A change of names, for the committer of the mountpath.
+pub enum Change<F> {
+    /// Names an object, new or in place of another.
+    Put(Box<Put<F>>),
+    /// Removes an object; `NotFound` if there is none.
+    Delete {
+        /// Its bucket.
+        bucket: Bucket,
+        /// Its name.
+        name: ObjectName,
+        /// Preconditions.
+        terms: Terms,
+        /// What the removal must survive.
+        durability: Durability,
+    },
+    /// Changes custom metadata in place; version and times stay.
+    SetCustom {
+        /// Its bucket.
+        bucket: Bucket,
+        /// Its name.
+        name: ObjectName,
+        /// How.
+        change: CustomChange,
+        /// Preconditions.
+        terms: Terms,
+        /// What the change must survive.
+        durability: Durability,
+    },
+    /// Drops the local copy of a remote object; like a relaxed delete.
+    Evict {
+        /// Its bucket.
+        bucket: Bucket,
+        /// Its name.
+        name: ObjectName,
+    },
+    /// Removes everything this mountpath holds of a bucket, durably; nothing to remove is no error.
+    DestroyBucket {
+        /// The bucket.
+        bucket: Bucket,
+    },
+    /// Begins a multipart upload.
+    CreateUpload {
+        /// Bucket of the object to be.
+        bucket: Bucket,
+        /// Name of the object to be.
+        name: ObjectName,
+        /// Its metadata.
+        attrs: UploadAttrs,
+        /// What the upload must survive.
+        durability: Durability,
+    },
+    /// Stores a part in place of any of that number.
+    PutPart {
+        /// Bucket of the upload.
+        bucket: Bucket,
+        /// Name of the object to be.
+        name: ObjectName,
+        /// ID of the upload.
+        upload: String,
+        /// 1 to 10,000.
+        number: u32,
+        /// Its bytes.
+        prepared: Prepared<F>,
+        /// Its ETag; none: derived from the commit.
+        etag: Option<Etag>,
+    },
+    /// Drops an upload and its parts.
+    AbortUpload {
+        /// Bucket of the upload.
+        bucket: Bucket,
+        /// Name of the object to be.
+        name: ObjectName,
+        /// ID of the upload.
+        upload: String,
+        /// What the removal must survive.
+        durability: Durability,
+    },
+    /// Asks for the lead of a cold read.
+    ColdBegin {
+        /// Bucket of the remote object.
+        bucket: Bucket,
+        /// Its name.
+        name: ObjectName,
+    },
+}
+
+/// What a PUT did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// The object's metadata now.
+    pub record: Arc<Record>,
+    /// Size of the object it replaced.
+    pub replaced_bytes: Option<u64>,
+}
+
+impl Committed {
+    /// The bucket's checksum of the content.
+    pub fn checksum(&self) -> Checksum {
+        self.record.checksum()
+    }
+}
+
+/// What a change did.
+pub enum Outcome<F> {
+    /// A PUT or a metadata change.
+    Committed(Committed),
+    /// A removal or an eviction; the metadata that was, where it could be read.
+    Deleted(Option<Arc<Record>>),
+    /// A bucket's data is gone from here.
+    Destroyed,
+    /// An upload began: its ID.
+    Upload(String),
+    /// A part is stored.
+    Part(PartInfo),
+    /// An upload is gone.
+    Aborted,
+    /// The cold object is here already.
+    Present(Arc<Record>),
+    /// Bring the cold object in.
+    Lead(Lead<F>),
+    /// Somebody brings it in: read along.
+    Follow(Arc<Flight<F>>),
+}
+
+/// Takes a change's result, on the committer's thread: it must only hand it on.
+pub type Reply<F> = Box<dyn FnOnce(Result<Outcome<F>, StoreError>) + Send>;
+
+/// A change, its time, and who wants to know.
+pub struct Request<F> {
+    /// What.
+    pub change: Change<F>,
+    /// Now, nanoseconds since 1970.
+    pub now_ns: u64,
+    /// Called exactly once, when the outcome is as durable as was asked.
+    pub reply: Reply<F>,
+}
+
+impl<F> Change<F> {
+    /// The bucket and name it is about; no name: the whole bucket.
+    pub fn key(&self) -> (&Bucket, Option<&ObjectName>) {
+        match self {
+            Self::Put(put) => (&put.bucket, Some(&put.name)),
+            Self::Delete { bucket, name, .. }
+            | Self::SetCustom { bucket, name, .. }
+            | Self::Evict { bucket, name }
+            | Self::CreateUpload { bucket, name, .. }
+            | Self::PutPart { bucket, name, .. }
+            | Self::AbortUpload { bucket, name, .. }
+            | Self::ColdBegin { bucket, name } => (bucket, Some(name)),
+            Self::DestroyBucket { bucket } => (bucket, None),
+        }
+    }
+}

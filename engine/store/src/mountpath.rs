@@ -1,0 +1,192 @@
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use weir_types::limits::LIST_INDEX_BYTES_MAX;
+use weir_types::{Bucket, ObjectName};
+
+use crate::generation::Generations;
+use crate::list::Index;
+use crate::{Acknowledged, Attach, BootId, CommitId, Disk, DiskPath, Identity, Space, StoreError, identity};
+
+/// Relaxed objects of earlier boots remembered as verified; when full, all are forgotten and verified again on use.
+const VERIFIED_MAX: usize = 100_000;
+/// Bits of a sequence that count within an epoch.
+const SEQUENCE_BITS: u32 = 40;
+
+/// What the owner of a mountpath decides.
+#[derive(Clone, Debug)]
+pub struct MountpathOptions {
+    /// This life of the host (`/proc/sys/kernel/random/boot_id`).
+    pub boot: BootId,
+    /// Work files kept ready; 0 for none.
+    pub ready_files: usize,
+    /// Memory of this mountpath's listing indexes, in bytes.
+    pub index_bytes_max: usize,
+}
+
+impl MountpathOptions {
+    /// The defaults for a node with one mountpath.
+    pub fn new(boot: BootId) -> Self {
+        Self { boot, ready_files: 32, index_bytes_max: LIST_INDEX_BYTES_MAX }
+    }
+}
+
+/// Counts of a mountpath since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Changes made durable or (relaxed) visible.
+    pub commits: u64,
+    /// Batches they came in.
+    pub batches: u64,
+    /// Blocks that did not fit their checksum.
+    pub corrupt_blocks: u64,
+    /// Reads that the disk failed.
+    pub read_errors: u64,
+    /// Work files open or waiting to be named.
+    pub work_files: usize,
+    /// Bytes of the listing indexes.
+    pub index_bytes: usize,
+}
+
+/// The state of one mountpath that its threads share. `F` is the open file of its disks: a shard's disk and the
+/// committer's may be different types with the same files.
+pub struct Mountpath<F> {
+    identity: Identity,
+    options: MountpathOptions,
+    map_version: AtomicU64,
+    sequence: AtomicU64,
+    poison: OnceLock<String>,
+    verified: Mutex<HashSet<CommitId>>,
+    acknowledged: Acknowledged,
+    total: AtomicU64,
+    free: AtomicU64,
+    pub(crate) generations: Generations,
+    pub(crate) index: Index,
+    pub(crate) ready: Mutex<VecDeque<(DiskPath, F)>>,
+    pub(crate) abandoned: Mutex<Vec<DiskPath>>,
+    pub(crate) work_count: AtomicU64,
+    pub(crate) work_open: AtomicUsize,
+    pub(crate) commits: AtomicU64,
+    pub(crate) batches: AtomicU64,
+    pub(crate) corrupt_blocks: AtomicU64,
+    pub(crate) read_errors: AtomicU64,
+}
+
+impl<F: Clone + Send + Sync + 'static> Mountpath<F> {
+    /// Checks (or, where asked, writes) the identity of the mountpath on `disk`, begins a new epoch on it and gives its state.
+    /// A swapped, foreign, stale, or unidentified but not empty one is refused.
+    pub async fn attach<D: Disk<File = F>>(
+        disk: &D,
+        attach: &Attach,
+        options: MountpathOptions,
+    ) -> Result<Arc<Self>, StoreError> {
+        let identity = identity::attach(disk, attach).await?;
+        let space = disk.space().await?;
+        let mountpath = Self {
+            sequence: AtomicU64::new(identity.epoch << SEQUENCE_BITS),
+            index: Index::new(options.index_bytes_max),
+            identity,
+            options,
+            map_version: AtomicU64::new(1),
+            poison: OnceLock::new(),
+            verified: Mutex::new(HashSet::new()),
+            acknowledged: Acknowledged::default(),
+            total: AtomicU64::new(space.total),
+            free: AtomicU64::new(space.free),
+            generations: Generations::new(),
+            ready: Mutex::new(VecDeque::new()),
+            abandoned: Mutex::new(Vec::new()),
+            work_count: AtomicU64::new(0),
+            work_open: AtomicUsize::new(0),
+            commits: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            corrupt_blocks: AtomicU64::new(0),
+            read_errors: AtomicU64::new(0),
+        };
+        Ok(Arc::new(mountpath))
+    }
+}
+
+impl<F> Mountpath<F> {
+    /// Who it is, and its epoch now.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The options it was attached with.
+    pub fn options(&self) -> &MountpathOptions {
+        &self.options
+    }
+
+    /// What is acknowledged and not yet filed.
+    pub fn acknowledged(&self) -> &Acknowledged {
+        &self.acknowledged
+    }
+
+    /// Notes the cluster map's version for the commits to come; it never goes back.
+    pub fn set_map_version(&self, version: u64) {
+        self.map_version.fetch_max(version, Ordering::Relaxed);
+    }
+
+    /// Why changes are refused, if they are.
+    pub fn poisoned(&self) -> Option<&str> {
+        self.poison.get().map(String::as_str)
+    }
+
+    /// Capacity when it was last asked.
+    pub fn space(&self) -> Space {
+        Space { total: self.total.load(Ordering::Relaxed), free: self.free.load(Ordering::Relaxed) }
+    }
+
+    /// The generation of a name for caches of open objects: read it **before** opening; what was opened may be used
+    /// later only while the value is even and unchanged.
+    pub fn generation(&self, bucket: &Bucket, name: &ObjectName) -> u64 {
+        self.generations.load(Generations::slot(bucket, name))
+    }
+
+    /// Counts since the start.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            commits: self.commits.load(Ordering::Relaxed),
+            batches: self.batches.load(Ordering::Relaxed),
+            corrupt_blocks: self.corrupt_blocks.load(Ordering::Relaxed),
+            read_errors: self.read_errors.load(Ordering::Relaxed),
+            work_files: self.work_open.load(Ordering::Relaxed),
+            index_bytes: self.index.bytes(),
+        }
+    }
+
+    pub(crate) fn note_space(&self, space: Space) {
+        self.total.store(space.total, Ordering::Relaxed);
+        self.free.store(space.free, Ordering::Relaxed);
+    }
+
+    pub(crate) fn poison(&self, why: &StoreError) {
+        let _ = self.poison.set(why.to_string());
+    }
+
+    pub(crate) fn refuse_poisoned(&self) -> Result<(), StoreError> {
+        self.poisoned().map_or(Ok(()), |why| Err(StoreError::Poisoned(why.to_owned())))
+    }
+
+    /// The next commit ID: greater than every one before it, over restarts too, since the epoch is durable before.
+    pub(crate) fn next_commit(&self) -> CommitId {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        assert_eq!(sequence >> SEQUENCE_BITS, self.identity.epoch, "2^40 commits in one epoch");
+        CommitId { map_version: self.map_version.load(Ordering::Relaxed), sequence }
+    }
+
+    pub(crate) fn is_verified(&self, commit: CommitId) -> bool {
+        self.verified.lock().contains(&commit)
+    }
+
+    pub(crate) fn note_verified(&self, commit: CommitId) {
+        let mut verified = self.verified.lock();
+        if verified.len() >= VERIFIED_MAX {
+            verified.clear();
+        }
+        verified.insert(commit);
+    }
+}

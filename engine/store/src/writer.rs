@@ -1,0 +1,251 @@
+use std::sync::Arc;
+
+use weir_types::ChecksumKind;
+use weir_types::checksum::{Checksum, Hasher};
+use weir_types::limits::{CHECKSUM_BLOCKS_INLINE_MAX, IO_BUFFER_BYTES};
+
+use crate::blocks::{Summer, Sums};
+use crate::record::PART_RUNS_INLINE_MAX;
+use crate::work::WorkFile;
+use crate::{Disk, Etag, Mountpath, StoreError, record, sidecar};
+
+/// Objects up to this size are written through the page cache: smaller ones are faster that way.
+const BUFFERED_BYTES_MAX: u64 = 64 << 10;
+/// The same for relaxed objects, whose bytes need not reach the disk.
+const BUFFERED_RELAXED_BYTES_MAX: u64 = 1 << 20;
+
+/// What an acknowledged change survives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// Loss of power.
+    #[default]
+    Durable,
+    /// The death of the process, not a loss of power.
+    Relaxed,
+}
+
+/// How an object is to be written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WriteOptions<'a> {
+    /// Size in bytes, where the client stated it.
+    pub size_hint: Option<u64>,
+    /// What the object must survive.
+    pub durability: Durability,
+    /// Whole-object checksums to compute, the bucket's kind first; all go into the record. `None` is skipped.
+    pub kinds: &'a [ChecksumKind],
+}
+
+/// What the client said its bytes are.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// Size in bytes.
+    pub size: Option<u64>,
+    /// Checksums; each must be of a kind that was computed.
+    pub checksums: Vec<Checksum>,
+}
+
+/// An object being written to a work file. Dropping it abandons the file; the committer removes it.
+pub struct Writer<D: Disk> {
+    disk: D,
+    mountpath: Arc<Mountpath<D::File>>,
+    work: WorkFile<D::File>,
+    summer: Summer,
+    hashers: Vec<(ChecksumKind, Hasher)>,
+    durability: Durability,
+    allocated: u64,
+    failed: Option<StoreError>,
+}
+
+impl<D: Disk> Writer<D> {
+    pub(crate) async fn begin(
+        disk: D,
+        mountpath: Arc<Mountpath<D::File>>,
+        options: &WriteOptions<'_>,
+    ) -> Result<Self, StoreError> {
+        mountpath.refuse_poisoned()?;
+        let buffered_max = match options.durability {
+            Durability::Durable => BUFFERED_BYTES_MAX,
+            Durability::Relaxed => BUFFERED_RELAXED_BYTES_MAX,
+        };
+        let direct = options.size_hint.is_none_or(|size| size > buffered_max);
+        let work = WorkFile::take(&disk, &mountpath, direct).await?;
+        let allocated = options.size_hint.filter(|size| *size > IO_BUFFER_BYTES as u64).unwrap_or(0);
+        if allocated > 0 {
+            disk.allocate(work.file(), allocated).await?;
+        }
+        let hashed = options.kinds.iter().filter(|kind| **kind != ChecksumKind::None);
+        Ok(Self {
+            summer: Summer::new(options.size_hint.unwrap_or(0)),
+            hashers: hashed.map(|kind| (*kind, Hasher::new(*kind))).collect(),
+            durability: options.durability,
+            disk,
+            mountpath,
+            work,
+            allocated,
+            failed: None,
+        })
+    }
+
+    /// Appends all of `buf` (its `len`, best [`IO_BUFFER_BYTES`] at a time) and gives the buffer back.
+    /// After an error every later call fails with it.
+    pub async fn write(&mut self, buf: D::Buf) -> (D::Buf, Result<(), StoreError>) {
+        if let Some(error) = &self.failed {
+            return (buf, Err(error.clone()));
+        }
+        if buf.is_empty() {
+            return (buf, Ok(()));
+        }
+        let offset = self.summer.size();
+        self.summer.update(&buf);
+        for (_, hasher) in &mut self.hashers {
+            hasher.update(&buf);
+        }
+        let (buf, written) = self.disk.write(self.work.file(), offset, buf).await;
+        let written = written.map_err(|error| self.fail(error.into()));
+        (buf, written)
+    }
+
+    /// Bytes written so far; all of them can be read from [`file`](Self::file).
+    pub fn written(&self) -> u64 {
+        self.summer.size()
+    }
+
+    /// The work file: readers of a cold flight read it while it grows.
+    pub fn file(&self) -> &D::File {
+        self.work.file()
+    }
+
+    /// Ends the object: checks what the client stated, trims the file, and writes what goes beside it.
+    pub async fn finish(self, expected: &Expected) -> Result<Prepared<D::File>, StoreError> {
+        self.finish_parts(expected, Vec::new()).await
+    }
+
+    /// The same for an object of multipart parts of these sizes.
+    pub(crate) async fn finish_parts(
+        mut self,
+        expected: &Expected,
+        parts: Vec<u64>,
+    ) -> Result<Prepared<D::File>, StoreError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let checksums: Vec<Checksum> = self.hashers.drain(..).map(|(_, hasher)| hasher.finish()).collect();
+        let sums = std::mem::replace(&mut self.summer, Summer::new(0)).finish();
+        check_stated(expected, sums.size, &checksums)?;
+        if self.allocated != 0 && self.allocated != sums.size {
+            self.io(self.disk.truncate(self.work.file(), sums.size).await)?;
+        }
+        if self.durability == Durability::Durable && sums.size > IO_BUFFER_BYTES as u64 {
+            // Bulk goes out here, beside other transfers; the committer's sync then finds only the metadata.
+            self.io(self.disk.sync(self.work.file()).await)?;
+        }
+        Prepared::new(&self.disk, &self.mountpath, self.work, sums, checksums, parts, self.durability).await
+    }
+
+    fn io(&self, done: Result<(), crate::DiskError>) -> Result<(), StoreError> {
+        done.map_err(|error| {
+            let error = StoreError::from(error);
+            if error.is_io() {
+                self.mountpath.poison(&error);
+            }
+            error
+        })
+    }
+
+    fn fail(&mut self, error: StoreError) -> StoreError {
+        if error.is_io() {
+            self.mountpath.poison(&error);
+        }
+        self.failed = Some(error.clone());
+        error
+    }
+}
+
+fn check_stated(expected: &Expected, size: u64, computed: &[Checksum]) -> Result<(), StoreError> {
+    if let Some(stated) = expected.size.filter(|stated| *stated != size) {
+        return Err(StoreError::SizeMismatch { expected: stated, got: size });
+    }
+    for stated in expected.checksums.iter().filter(|c| c.kind != ChecksumKind::None) {
+        let got = computed.iter().find(|c| c.kind == stated.kind);
+        if got != Some(stated) {
+            let got = got.map_or_else(|| "(not computed)".to_owned(), Checksum::hex);
+            return Err(StoreError::ChecksumMismatch { kind: stated.kind, expected: stated.hex(), got });
+        }
+    }
+    Ok(())
+}
+
+/// A whole object in a work file, waiting for its name. It may travel to the committer; dropped, it is removed.
+pub struct Prepared<F> {
+    pub(crate) work: WorkFile<F>,
+    pub(crate) beside: Option<WorkFile<F>>,
+    pub(crate) block_bytes: u32,
+    /// Empty when they are beside.
+    pub(crate) sums: Vec<u32>,
+    pub(crate) part_runs: Vec<(u32, u64)>,
+    pub(crate) parts_beside: bool,
+    /// Size in bytes.
+    pub size: u64,
+    /// The checksums that were computed, the bucket's kind first.
+    pub checksums: Vec<Checksum>,
+    /// crc32c of the content, always known.
+    pub crc32c: u32,
+    /// ETag of assembled parts that all had an MD5.
+    pub multipart_etag: Option<Etag>,
+    /// What it must survive.
+    pub durability: Durability,
+}
+
+impl<F: Clone + Send + Sync + 'static> Prepared<F> {
+    pub(crate) async fn new<D: Disk<File = F>>(
+        disk: &D,
+        mountpath: &Arc<Mountpath<F>>,
+        work: WorkFile<F>,
+        sums: Sums,
+        checksums: Vec<Checksum>,
+        parts: Vec<u64>,
+        durability: Durability,
+    ) -> Result<Self, StoreError> {
+        let crc32c = sums.whole();
+        let runs = record::runs_of(&parts);
+        let parts_beside = runs.len() > PART_RUNS_INLINE_MAX;
+        let beside = if parts_beside || sums.sums.len() > CHECKSUM_BLOCKS_INLINE_MAX {
+            let beside = WorkFile::take(disk, mountpath, false).await?;
+            let kept: &[u64] = if parts_beside { &parts } else { &[] };
+            sidecar::write(disk, beside.file(), &sums.sums, kept).await?;
+            Some(beside)
+        } else {
+            None
+        };
+        Ok(Self {
+            work,
+            block_bytes: sums.block_bytes,
+            sums: if beside.is_some() { Vec::new() } else { sums.sums },
+            beside,
+            part_runs: if parts_beside { Vec::new() } else { runs },
+            parts_beside,
+            size: sums.size,
+            checksums,
+            crc32c,
+            multipart_etag: None,
+            durability,
+        })
+    }
+}
+
+impl<F> Prepared<F> {
+    /// The checksum of `kind`, if it was computed; crc32c always is.
+    pub fn checksum(&self, kind: ChecksumKind) -> Option<Checksum> {
+        let found = self.checksums.iter().find(|c| c.kind == kind).cloned();
+        found.or_else(|| {
+            (kind == ChecksumKind::Crc32c)
+                .then(|| Checksum { kind, value: self.crc32c.to_be_bytes().to_vec() })
+        })
+    }
+
+    /// The MD5, if it was computed: the ETag of a plain S3 PUT.
+    pub fn md5_etag(&self) -> Option<Etag> {
+        let md5 = self.checksums.iter().find(|c| c.kind == ChecksumKind::Md5)?;
+        md5.value.as_slice().try_into().ok().map(Etag::Md5)
+    }
+}
