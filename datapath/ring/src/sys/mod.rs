@@ -1,0 +1,25 @@
+//! Safe wrappers of system calls that are cheaper, or only exist, outside of a ring. All of them run on the calling thread.
+
+mod call;
+mod file;
+mod names;
+mod process;
+mod socket;
+mod xattr;
+
+pub use file::{
+    PageCache, Space, Stat, cachestat, clone_range, copy_file_range, fadvise_dont_need, fallocate, fdatasync,
+    flock_exclusive, fstat, fsync, ftruncate, pread, pwrite, sendfile, statfs, syncfs, uses_direct_io,
+};
+pub use names::{
+    DirItem, FileKind, linkat_tmpfile, mkdirat, open_dir, openat2, read_dir, renameat2, rmdirat, unlinkat,
+};
+pub use process::{Limits, boot_id, cpus_allowed, pin_to_cpu, raise_limits};
+pub use socket::{
+    listen, local_address, nodelay, peer_address, pipe, send_buffer_bytes, set_linger_reset, shutdown,
+    tcp_socket, user_timeout,
+};
+pub use xattr::{fgetxattr, fremovexattr, fsetxattr};
+
+pub(crate) use file::empty_statx;
+pub(crate) use socket::socket_address;
