@@ -5,6 +5,7 @@
 mod access;
 mod bucket;
 pub mod checksum;
+mod combine;
 mod custom;
 pub mod limits;
 mod object;
@@ -13,6 +14,7 @@ mod range;
 pub use access::Access;
 pub use bucket::{Bucket, BucketName, BucketNameError, Namespace, Provider};
 pub use checksum::{Checksum, ChecksumKind};
+pub use combine::combine_crc;
 pub use custom::{CustomMeta, CustomMetaError};
 pub use object::{ObjectName, ObjectNameError};
 pub use range::{ByteRange, RangeError, RangeSpec};
