@@ -30,7 +30,7 @@ fn announced_digests_are_compared() {
     check("x-amz-checksum-crc32", "y/Q5Jg==", None);
     check("x-amz-checksum-crc32", "AAAAAA==", bad);
     check("x-amz-checksum-crc32c", "4waSgw==", None);
-    check("x-amz-checksum-crc64nvme", "rosUhgp5mYg=", None);
+    check("x-amz-checksum-crc64nvme", "rosUhgp5mIg=", None);
     check("x-amz-checksum-crc64nvme", "bad", bad);
     let sha = "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225";
     check("x-amz-content-sha256", sha, None);
