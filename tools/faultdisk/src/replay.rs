@@ -1,0 +1,131 @@
+//! The disk of a past moment, as a volatile write cache may have left it.
+//!
+//! Power fails when the disk has received `until` records. Everything up to the last flush among them is on the medium.
+//! Of the writes after it each is, in an order of chance, kept whole (4 in 10), torn after a multiple of 512 bytes
+//! (2 in 10), or gone. One seed in four drops all of them: the state that a missing sync is found by soonest.
+
+use crate::RigError;
+use crate::log::{Kind, Log, Record};
+use crate::rng::Rng;
+
+/// The unit a disk writes whole, in bytes.
+pub const SECTOR_BYTES: u64 = 512;
+const KEPT_PERCENT: u64 = 40;
+const TORN_PERCENT: u64 = 20;
+
+/// A piece of a write that reached the medium although no flush made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survivor {
+    /// The write.
+    pub record: Record,
+    /// Its first bytes that are on the medium.
+    pub len: u32,
+}
+
+/// Index after the last record that a flush has made durable, of the first `until` records.
+pub fn durable(log: &Log, until: u64) -> usize {
+    let seen = &log.records()[..log.records().len().min(until as usize)];
+    seen.iter().rposition(|r| r.kind == Kind::Flush).map_or(0, |i| i + 1)
+}
+
+/// What of the writes after the last flush survives, in the order in which to apply it.
+pub fn survivors(log: &Log, until: u64, seed: u64) -> Vec<Survivor> {
+    let mut rng = Rng::new(seed ^ until.wrapping_mul(0x5851_f42d_4c95_7f2d));
+    let from = durable(log, until);
+    let to = log.records().len().min(until as usize);
+    if seed.is_multiple_of(4) {
+        return Vec::new();
+    }
+    let mut later: Vec<Record> = log.records()[from..to].to_vec();
+    rng.shuffle(&mut later);
+    let mut kept = Vec::new();
+    for record in later {
+        let roll = rng.below(100);
+        if roll < KEPT_PERCENT {
+            kept.push(Survivor { record, len: record.len });
+        } else if roll < KEPT_PERCENT + TORN_PERCENT {
+            let sectors = u64::from(record.len) / SECTOR_BYTES;
+            kept.push(Survivor { record, len: (rng.below(sectors) * SECTOR_BYTES) as u32 });
+        }
+    }
+    kept
+}
+
+/// Hands the durable records from index `from` on to `put`; returns the index to go on from.
+pub fn apply_durable(
+    log: &Log,
+    from: usize,
+    until: u64,
+    mut put: impl FnMut(u64, &[u8]) -> Result<(), RigError>,
+) -> Result<usize, RigError> {
+    let to = durable(log, until).max(from);
+    for record in log.records()[from..to].iter().filter(|r| r.kind == Kind::Write) {
+        put(record.offset, &log.data(record)?)?;
+    }
+    Ok(to)
+}
+
+/// Hands the surviving rest to `put`.
+pub fn apply_survivors(
+    log: &Log,
+    until: u64,
+    seed: u64,
+    mut put: impl FnMut(u64, &[u8]) -> Result<(), RigError>,
+) -> Result<(), RigError> {
+    for s in survivors(log, until, seed) {
+        let data = log.data(&s.record)?;
+        put(s.record.offset, &data[..s.len as usize])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Writer;
+
+    fn sample() -> (tempfile::TempDir, Log) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut w = Writer::create(&path).unwrap();
+        w.write(0, &[1; 4096]).unwrap();
+        w.flush().unwrap();
+        for i in 0..20u64 {
+            w.write(i * 4096, &[2; 4096]).unwrap();
+        }
+        w.flush().unwrap();
+        w.write(0, &[3; 4096]).unwrap();
+        (dir, Log::open(&path).unwrap())
+    }
+
+    #[test]
+    fn the_last_flush_divides() {
+        let (_dir, log) = sample();
+        for (until, expected) in [(0, 0), (1, 0), (2, 2), (3, 2), (22, 2), (23, 23), (24, 23), (99, 23)] {
+            assert_eq!(durable(&log, until), expected, "until {until}");
+        }
+    }
+
+    #[test]
+    fn later_writes_are_kept_torn_and_dropped() {
+        let (_dir, log) = sample();
+        let (mut kept, mut torn, mut dropped) = (0, 0, 0);
+        for seed in 0..200 {
+            let found = survivors(&log, 22, seed);
+            assert_eq!(found, survivors(&log, 22, seed), "the seed decides");
+            assert!(found.iter().all(|s| (3..=22).contains(&s.record.seq) && s.len % 512 == 0));
+            assert!(seed % 4 != 0 || found.is_empty());
+            kept += found.iter().filter(|s| s.len == 4096).count();
+            torn += found.iter().filter(|s| s.len < 4096).count();
+            dropped += 20 - found.len();
+        }
+        assert!(kept > 1000 && torn > 450 && dropped > 1500, "{kept} {torn} {dropped}");
+    }
+
+    #[test]
+    fn order_is_one_of_chance() {
+        let (_dir, log) = sample();
+        let seqs: Vec<u64> = survivors(&log, 22, 1).iter().map(|s| s.record.seq).collect();
+        assert!(!seqs.is_sorted(), "{seqs:?}");
+    }
+}
