@@ -10,6 +10,10 @@ use crate::OriginError;
 pub struct OriginsConfig {
     /// The endpoints, in the order in which a bucket is looked for.
     pub origins: Vec<OriginConfig>,
+    /// Whether a bucket's own endpoint (a bucket property) may be one that `origins` does not name. It is then asked
+    /// with the credentials of the provider's first origin, or of the environment. Off, because whoever may set a
+    /// property could otherwise make this node speak to any host it can reach.
+    pub bucket_endpoints: bool,
     /// Threads, each with its own connections; 1 or 2 are enough for 10 GB/s of plain HTTP.
     pub threads: usize,
     /// Streams that run at once; further ones wait.
@@ -28,6 +32,7 @@ impl Default for OriginsConfig {
     fn default() -> Self {
         Self {
             origins: Vec::new(),
+            bucket_endpoints: false,
             threads: 1,
             streams_max: limits::ORIGIN_STREAMS_MAX,
             chunks_max: limits::ORIGIN_CHUNKS_MAX,

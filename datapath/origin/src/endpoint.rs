@@ -10,6 +10,9 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 /// The same with the slash, for keys.
 const PATH: &AsciiSet = &QUERY.remove(b'/');
 
+/// Longest region name in bytes; it stands in headers.
+const REGION_BYTES_MAX: usize = 64;
+
 /// A checked endpoint.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
@@ -17,8 +20,9 @@ pub(crate) struct Endpoint {
     /// `scheme://authority[/base]`, without a slash at the end.
     pub(crate) url: String,
     pub(crate) region: String,
-    pub(crate) credentials: Credentials,
     pub(crate) tls: bool,
+    /// What it was made of.
+    pub(crate) config: OriginConfig,
     authority: String,
     base: String,
     path_style: bool,
@@ -52,6 +56,10 @@ impl Endpoint {
             url => url.to_owned(),
         };
         let bad = |got: String| Err(OriginError::Config { place: format!("endpoint {url}"), got });
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if region.len() > REGION_BYTES_MAX || !region.bytes().all(plain) {
+            return bad(format!("region {region:?}; expected letters, digits and hyphens"));
+        }
         if config.provider != Provider::Aws {
             return bad(format!(
                 "provider {}; expected s3, the one there is today",
@@ -76,8 +84,12 @@ impl Endpoint {
         }
         let is_aws = authority.ends_with(".amazonaws.com");
         let path_style = config.path_style.unwrap_or(!is_aws);
-        let (authority, credentials) = (authority.to_owned(), config.credentials.clone());
-        Ok(Self { provider: config.provider, url, region, credentials, tls, authority, base, path_style })
+        let (authority, config) = (authority.to_owned(), config.clone());
+        Ok(Self { provider: config.provider, url, region, tls, config, authority, base, path_style })
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.config.credentials
     }
 
     /// The target of a request for the service (`None`), a bucket, or a key in it.
@@ -142,6 +154,8 @@ mod tests {
         }
         let strict = OriginConfig { http_allowed: false, ..OriginConfig::s3("http://h") };
         assert!(Endpoint::new(&strict).is_err());
+        let region = OriginConfig { region: "a\r\nx: y".into(), ..OriginConfig::s3("http://h") };
+        assert!(region.check().is_err());
         let gcp = OriginConfig { provider: Provider::Gcp, ..OriginConfig::s3("http://h") };
         assert!(gcp.check().is_err());
         let aws =

@@ -13,20 +13,27 @@ pub struct RemoteBucket {
     pub provider: Provider,
     /// Its name there.
     pub name: RemoteBucketName,
-    /// The bucket's own endpoint (bucket property); it must be one of the configured ones.
-    /// `None`: the first configured origin of the provider that has the bucket.
+    /// The bucket's own endpoint (bucket property): one of the configured ones, or any where the configuration allows
+    /// it. `None`: the first configured origin of the provider that has the bucket.
     pub endpoint: Option<Arc<str>>,
+    /// The bucket's own region (bucket property). `None`: the endpoint's.
+    pub region: Option<Arc<str>>,
 }
 
 impl RemoteBucket {
     /// The bucket under its own name, at whichever configured origin has it.
     pub fn of(bucket: &Bucket) -> Self {
-        Self { provider: bucket.provider, name: bucket.name.clone(), endpoint: None }
+        Self { provider: bucket.provider, name: bucket.name.clone(), endpoint: None, region: None }
     }
 
     /// The same bucket at one endpoint; an empty text means any.
     pub fn at(self, endpoint: &str) -> Self {
         Self { endpoint: (!endpoint.is_empty()).then(|| endpoint.into()), ..self }
+    }
+
+    /// The same bucket in one region; an empty text means the endpoint's.
+    pub fn in_region(self, region: &str) -> Self {
+        Self { region: (!region.is_empty()).then(|| region.into()), ..self }
     }
 
     /// The canonical form, `s3://bucket`.

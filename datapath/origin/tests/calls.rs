@@ -192,6 +192,29 @@ fn buckets_are_found_among_origins_and_only_there() {
 }
 
 #[test]
+fn a_bucket_may_bring_its_endpoint_where_that_is_allowed() {
+    let (listed, other) = (Server::start(), Server::with(Some(("AKIDWEIR", "secret"))));
+    other.put("bkt", "o", b"x");
+    let check = |allowed: bool, region: &str, expected: &str| {
+        let origin = OriginConfig {
+            credentials: Credentials::key("AKIDWEIR", "secret"),
+            ..OriginConfig::s3(listed.url())
+        };
+        let (_running, handle) = origins_with(&[], |c| {
+            c.origins.push(origin);
+            c.bucket_endpoints = allowed;
+        });
+        let got = run(handle.head(&bucket("bkt").at(&other.url()).in_region(region), &object("o")));
+        let got = got.map(|facts| facts.size);
+        assert!(format!("{got:?}").starts_with(expected), "{allowed} {region}: {got:?}");
+    };
+    check(true, "", "Ok(1)");
+    check(true, "eu-west-1", "Ok(1)");
+    check(true, "no region", "Err(Config");
+    check(false, "", "Err(NotConfigured");
+}
+
+#[test]
 fn stopped_origins_answer_so() {
     let server = Server::start();
     server.put("bkt", "o", b"x");

@@ -55,7 +55,8 @@ impl Core {
     }
 
     pub(crate) fn serves(&self, provider: Provider) -> bool {
-        self.endpoints.iter().any(|e| e.provider == provider)
+        self.config.bucket_endpoints && provider == Provider::Aws
+            || self.endpoints.iter().any(|e| e.provider == provider)
     }
 
     pub(crate) fn stats(&self) -> OriginStats {
@@ -101,7 +102,7 @@ impl Client {
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(core.config.connect_max));
         let tls = hyper_rustls::HttpsConnectorBuilder::new();
-        let tls = if core.endpoints.iter().any(|e| e.tls) {
+        let tls = if core.config.bucket_endpoints || core.endpoints.iter().any(|e| e.tls) {
             tls.with_native_roots()
                 .map_err(|e| OriginError::Config { place: "certificates".into(), got: e.to_string() })?
         } else {
@@ -159,7 +160,7 @@ impl Client {
             region: &endpoint.region,
             now: SystemTime::now(),
         };
-        let signed = sign::sign(&signing, &endpoint.credentials);
+        let signed = sign::sign(&signing, endpoint.credentials());
         let mut request = Request::builder().method(ask.method.clone()).uri(target.url());
         for (name, value) in ask.headers.iter().chain(&signed) {
             request = request.header(*name, value);

@@ -11,23 +11,28 @@ use weir_types::{BucketName, Provider};
 use super::answer::About;
 use super::client::{Ask, Client};
 use crate::endpoint::Endpoint;
-use crate::{OriginBucket, OriginError, RemoteBucket};
+use crate::{OriginBucket, OriginConfig, OriginError, RemoteBucket};
 
-/// Where buckets were found, when a provider has more than one endpoint; at most [`BUCKETS_MAX`].
+/// Where buckets are.
 #[derive(Debug, Default)]
-pub(crate) struct Routes(Mutex<HashMap<(Provider, BucketName), Arc<Endpoint>>>);
+pub(crate) struct Routes {
+    /// Where they were found, when a provider has more than one endpoint; at most [`BUCKETS_MAX`].
+    found: Mutex<HashMap<(Provider, BucketName), Arc<Endpoint>>>,
+    /// Endpoints made for buckets with properties of their own, by URL and region; at most [`BUCKETS_MAX`].
+    own: Mutex<HashMap<(String, String), Arc<Endpoint>>>,
+}
 
 impl Routes {
     fn find(&self, bucket: &RemoteBucket) -> Option<Arc<Endpoint>> {
-        self.0.lock().get(&(bucket.provider, bucket.name.clone())).cloned()
+        self.found.lock().get(&(bucket.provider, bucket.name.clone())).cloned()
     }
 
     /// A bucket that names its endpoint needs no memory, and says nothing about its namesakes.
     fn keep(&self, bucket: &RemoteBucket, endpoint: &Arc<Endpoint>) {
-        if bucket.endpoint.is_some() {
+        if is_own(bucket) {
             return;
         }
-        let mut routes = self.0.lock();
+        let mut routes = self.found.lock();
         if routes.len() >= BUCKETS_MAX {
             routes.clear();
         }
@@ -35,11 +40,16 @@ impl Routes {
     }
 
     fn forget(&self, bucket: &RemoteBucket) {
-        if bucket.endpoint.is_some() {
+        if is_own(bucket) {
             return;
         }
-        self.0.lock().remove(&(bucket.provider, bucket.name.clone()));
+        self.found.lock().remove(&(bucket.provider, bucket.name.clone()));
     }
+}
+
+/// Whether properties of the bucket say where it is.
+fn is_own(bucket: &RemoteBucket) -> bool {
+    bucket.endpoint.is_some() || bucket.region.is_some()
 }
 
 impl Client {
@@ -69,15 +79,44 @@ impl Client {
 
     /// Endpoints that may have the bucket; never none.
     fn candidates(&self, bucket: &RemoteBucket) -> Result<Vec<Arc<Endpoint>>, OriginError> {
+        let core = &self.core;
         let wanted = bucket.endpoint.as_deref().map(|url| url.trim_end_matches('/'));
-        let fits =
-            |e: &&Arc<Endpoint>| e.provider == bucket.provider && wanted.is_none_or(|url| e.url == url);
-        let found: Vec<_> = self.core.endpoints.iter().filter(fits).cloned().collect();
-        if found.is_empty() {
-            let wanted = wanted.unwrap_or(bucket.provider.as_str()).to_owned();
-            return Err(OriginError::NotConfigured { bucket: bucket.canonical(), wanted });
+        let of_provider = || core.endpoints.iter().filter(|e| e.provider == bucket.provider);
+        let fits = |e: &&Arc<Endpoint>| wanted.is_none_or(|url| e.url == url);
+        let listed: Vec<_> = of_provider().filter(fits).cloned().collect();
+        match (wanted, bucket.region.as_deref()) {
+            (_, None) if !listed.is_empty() => Ok(listed),
+            (_, Some(region)) if !listed.is_empty() => listed
+                .iter()
+                .map(|e| self.own(&OriginConfig { region: region.into(), ..e.config.clone() }))
+                .collect(),
+            (Some(url), region) if core.config.bucket_endpoints => {
+                let first = of_provider().next().map_or_else(|| OriginConfig::s3(""), |e| e.config.clone());
+                let region = region.map_or_else(|| first.region.clone(), str::to_owned);
+                let config =
+                    OriginConfig { provider: bucket.provider, endpoint: url.into(), region, ..first };
+                Ok(vec![self.own(&config)?])
+            }
+            _ => {
+                let wanted = wanted.unwrap_or(bucket.provider.as_str()).to_owned();
+                Err(OriginError::NotConfigured { bucket: bucket.canonical(), wanted })
+            }
         }
-        Ok(found)
+    }
+
+    /// The endpoint of a configuration that a bucket's properties made.
+    fn own(&self, config: &OriginConfig) -> Result<Arc<Endpoint>, OriginError> {
+        let key = (config.endpoint.clone(), config.region.clone());
+        let mut own = self.core.routes.own.lock();
+        if let Some(endpoint) = own.get(&key) {
+            return Ok(endpoint.clone());
+        }
+        let endpoint = Arc::new(Endpoint::new(config)?);
+        if own.len() >= BUCKETS_MAX {
+            own.clear();
+        }
+        own.insert(key, endpoint.clone());
+        Ok(endpoint)
     }
 
     /// The first endpoint, in the order of the configuration, that says the bucket is there. An endpoint that could not
