@@ -18,6 +18,23 @@ impl Unsupported {
     }
 }
 
+/// An object as messages name it: `ais://bucket/object`. The Python SDK reads it out of errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cname(String);
+
+impl Cname {
+    /// The name of `object` in `bucket`.
+    pub fn new(bucket: &Bucket, object: &ObjectName) -> Self {
+        Self(format!("{bucket}/{object}"))
+    }
+}
+
+impl std::fmt::Display for Cname {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Every way an AIS request fails. The Python SDK reads bucket and object URLs out of these texts: a missing bucket
 /// must show `provider://bucket` not followed by a slash, a missing object `provider://bucket/object`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,51 +86,41 @@ pub enum AisError {
     #[error("{}", cluster_text(.0))]
     Cluster(#[from] ClusterError),
     /// The object is not there.
-    #[error("{node}: {bucket}/{object} does not exist")]
+    #[error("{node}: {object} does not exist")]
     ObjectNotFound {
         /// The target that looked, as `t[ID]`.
         node: String,
-        /// Its bucket.
-        bucket: Bucket,
-        /// Its name.
-        object: ObjectName,
+        /// The object.
+        object: Cname,
     },
     /// The object to delete is not there.
-    #[error("{bucket}/{object} doesn't exist")]
+    #[error("{object} doesn't exist")]
     DeleteNotFound {
-        /// Its bucket.
-        bucket: Bucket,
-        /// Its name.
-        object: ObjectName,
+        /// The object.
+        object: Cname,
     },
     /// The object was there and its origin no longer has it.
-    #[error("{bucket}/{object} was removed remotely")]
+    #[error("{object} was removed remotely")]
     RemoteGone {
-        /// Its bucket.
-        bucket: Bucket,
-        /// Its name.
-        object: ObjectName,
+        /// The object.
+        object: Cname,
     },
     /// The object and its origin's differ.
-    #[error("metadata mismatch: {bucket}/{object} differs from its remote version")]
+    #[error("metadata mismatch: {object} differs from its remote version")]
     RemoteMismatch {
-        /// Its bucket.
-        bucket: Bucket,
-        /// Its name.
-        object: ObjectName,
+        /// The object.
+        object: Cname,
     },
     /// No such job.
     #[error("xaction {0} not found")]
     JobNotFound(String),
     /// No such multipart upload.
-    #[error("multipart upload {id:?} of {bucket}/{object} does not exist")]
+    #[error("multipart upload {id:?} of {object} does not exist")]
     UploadNotFound {
         /// The upload ID that came.
         id: String,
-        /// The object's bucket.
-        bucket: Bucket,
-        /// The object's name.
-        object: ObjectName,
+        /// The object.
+        object: Cname,
     },
     /// No node has this ID.
     #[error("node {0:?} does not exist")]
@@ -142,24 +149,20 @@ pub enum AisError {
     #[error("out of space: {0}")]
     NoSpace(String),
     /// The range cannot be served.
-    #[error("{bucket}/{object}: {error}")]
+    #[error("{object}: {error}")]
     Range {
-        /// The object's bucket.
-        bucket: Bucket,
-        /// The object's name.
-        object: ObjectName,
+        /// The object.
+        object: Cname,
         /// What is wrong with it.
         error: RangeError,
         /// Bytes of the object.
         size: u64,
     },
     /// The content differs from the checksum that came with it.
-    #[error("{bucket}/{object} checksum: expected [{expected}], actual [{actual}]")]
+    #[error("{object} checksum: expected [{expected}], actual [{actual}]")]
     Checksum {
-        /// The object's bucket.
-        bucket: Bucket,
-        /// The object's name.
-        object: ObjectName,
+        /// The object.
+        object: Cname,
         /// Kind and value that came.
         expected: String,
         /// Kind and value of the content.

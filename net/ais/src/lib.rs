@@ -32,7 +32,7 @@ pub use action::ActionMsg;
 pub use admission::{Marker, admit_direct};
 pub use bucket_action::{BucketDelete, BucketGet, BucketPatch, BucketPost};
 pub use cluster_action::{ClusterPut, DaemonPut};
-pub use error::{AisError, Unsupported};
+pub use error::{AisError, Cname, Unsupported};
 pub use head_props::HeadProps;
 pub use headers::{ChunkFacts, EcFacts, HeaderSink, Location, ObjectFacts, PutHeaders};
 pub use jobs::{JobMsg, JobQuery, JobStatus, Snap, SnapStats, running_name};

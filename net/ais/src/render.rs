@@ -92,13 +92,13 @@ mod tests {
     use weir_types::{Bucket, BucketName, ObjectName, Provider, RangeError};
 
     use super::*;
-    use crate::Unsupported;
+    use crate::{Cname, Unsupported};
 
     fn bucket(provider: Provider) -> Bucket {
         Bucket::global(provider, BucketName::new("abc").unwrap())
     }
-    fn object() -> ObjectName {
-        ObjectName::new("d/o").unwrap()
+    fn object() -> Cname {
+        Cname::new(&bucket(Provider::Ais), &ObjectName::new("d/o").unwrap())
     }
 
     #[test]
@@ -124,17 +124,12 @@ mod tests {
                 "bucket \"ais://abc\" already exists",
             ),
             (
-                AisError::ObjectNotFound { node: "t[t1]".into(), bucket: ais(), object: object() },
+                AisError::ObjectNotFound { node: "t[t1]".into(), object: object() },
                 404,
                 "ErrNotFound",
                 "t[t1]: ais://abc/d/o does not exist",
             ),
-            (
-                AisError::DeleteNotFound { bucket: ais(), object: object() },
-                404,
-                "",
-                "ais://abc/d/o doesn't exist",
-            ),
+            (AisError::DeleteNotFound { object: object() }, 404, "", "ais://abc/d/o doesn't exist"),
             (
                 Unsupported::new("move-bck", "ais://abc").into(),
                 501,
@@ -182,12 +177,7 @@ mod tests {
 
     #[test]
     fn headers_of_errors() {
-        let range = AisError::Range {
-            bucket: bucket(Provider::Ais),
-            object: object(),
-            error: RangeError::Malformed,
-            size: 5,
-        };
+        let range = AisError::Range { object: object(), error: RangeError::Malformed, size: 5 };
         assert_eq!((range.status(), range.content_range().as_deref()), (416, Some("bytes */5")));
         let busy = AisError::Unavailable { what: "starting up".into(), retry_s: 2 };
         assert_eq!((busy.status(), busy.retry_after_s()), (503, Some(2)));
