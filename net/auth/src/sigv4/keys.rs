@@ -87,14 +87,50 @@ impl AccessKeys {
             cache.push_back(SigningKey { cached: true, ..key.clone() });
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn cached(&self) -> usize {
-        self.cache.lock().len()
-    }
 }
 
 /// HMAC takes keys of any length.
 pub(crate) fn keyed(key: &[u8]) -> HmacSha256 {
     HmacSha256::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(region: &str) -> Scope<'_> {
+        Scope { date: "20130524".into(), region: region.into(), service: "s3".into() }
+    }
+
+    fn tag(key: &SigningKey) -> String {
+        let mut mac = key.mac.clone();
+        mac.update(b"text");
+        hex::encode(mac.finalize().into_bytes())
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_tells_keys_apart() {
+        let entries = [("a", "secret a"), ("b", "secret b")];
+        let keys = AccessKeys::new(entries.map(|(id, s)| (Arc::from(id), Secret::new(s))).into());
+        let derive = |id: &str, region: &str| {
+            let (id, secret) = keys.find(id).unwrap();
+            keys.signing_key(id, secret, &scope(region))
+        };
+        assert!(keys.cache.lock().is_empty());
+        let fresh = derive("a", "r0");
+        // Deriving alone keeps nothing; verifying does, once.
+        assert!(keys.cache.lock().is_empty());
+        keys.remember(&fresh);
+        keys.remember(&derive("a", "r0"));
+        assert_eq!(keys.cache.lock().len(), 1);
+        assert!(derive("a", "r0").cached && !derive("a", "r1").cached && !derive("b", "r0").cached);
+        assert_eq!(tag(&derive("a", "r0")), tag(&fresh));
+        assert_ne!(tag(&derive("b", "r0")), tag(&fresh));
+        for i in 0..3 * SIGNING_KEYS_MAX {
+            keys.remember(&derive("b", &format!("r{i}")));
+        }
+        assert_eq!(keys.cache.lock().len(), SIGNING_KEYS_MAX);
+        assert_eq!(tag(&derive("a", "r0")), tag(&fresh), "a key that was driven out is derived again");
+        assert!(keys.clone().cache.lock().is_empty());
+    }
 }
