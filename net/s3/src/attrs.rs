@@ -14,8 +14,9 @@ use crate::render::quoted;
 use crate::request::{Query, RequestHead};
 use crate::tags::Tags;
 
-/// Prefix of user metadata on the wire; it is stored without it, so that both APIs show the same keys.
-pub const USER_PREFIX: &str = "x-amz-meta-";
+/// Prefix of user metadata on the wire. Keys are stored without it, so that both APIs show the same ones; a stored key
+/// that has it all the same is shown as it is.
+pub const USER_META_PREFIX: &str = "x-amz-meta-";
 /// What an object has whose writer named no type.
 pub const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 /// All content headers of one object in bytes.
@@ -26,7 +27,7 @@ const CONTENT_BYTES_MAX: usize = 4096;
 pub struct ObjectAttrs {
     /// Content headers.
     pub content: ContentHeaders,
-    /// User metadata, keys in lower case without [`USER_PREFIX`], at most 2 KiB.
+    /// User metadata, keys in lower case without [`USER_META_PREFIX`], at most 2 KiB.
     pub user: CustomMeta,
     /// Tags.
     pub tags: Tags,
@@ -113,7 +114,7 @@ fn user_metadata<H: RequestHead + ?Sized>(head: &H) -> Result<CustomMeta> {
     let mut user = CustomMeta::default();
     let mut refused = None;
     head.each_header(&mut |name, value| {
-        let Some(key) = strip_prefix_ignore_case(name, USER_PREFIX) else { return };
+        let Some(key) = strip_prefix_ignore_case(name, USER_META_PREFIX) else { return };
         let key = key.to_ascii_lowercase();
         // A header sent twice is one header with a list (RFC 9110, 5.2).
         let value = match user.get(&key) {
@@ -135,7 +136,7 @@ fn user_metadata<H: RequestHead + ?Sized>(head: &H) -> Result<CustomMeta> {
 
 fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+    if head.eq_ignore_ascii_case(prefix) { text.get(prefix.len()..) } else { None }
 }
 
 /// STANDARD is what there is; the other names of S3 are refused rather than promised.
@@ -292,10 +293,10 @@ pub fn object_headers(view: &ObjectView<'_>, get: &GetObject, whole: bool) -> Ve
     }
     let is_token =
         |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-    let user = view.user.iter().filter(|(key, _)| is_token(key));
-    out.extend(
-        user.map(|(key, value)| (Cow::Owned(format!("{USER_PREFIX}{key}")), header_safe(value).into_owned())),
-    );
+    for (key, value) in view.user.iter().filter(|(key, _)| is_token(key)) {
+        let prefix = if key.starts_with(USER_META_PREFIX) { "" } else { USER_META_PREFIX };
+        out.push((Cow::Owned(format!("{prefix}{key}")), header_safe(value).into_owned()));
+    }
     out
 }
 
@@ -309,6 +310,13 @@ pub fn checksum_headers(
     {
         out.push((Cow::Borrowed("x-amz-checksum-type"), t.as_str().into()));
     }
+    out
+}
+
+/// Headers of the answer to PutObject and UploadPart.
+pub fn put_headers(etag: &str, checksum: Option<&StoredChecksum>) -> Vec<Header> {
+    let mut out = vec![(Cow::Borrowed("etag"), quoted(etag))];
+    out.extend(checksum_headers(checksum.map(std::slice::from_ref).unwrap_or_default(), None));
     out
 }
 

@@ -74,6 +74,7 @@ fn heads() {
     let mut user = CustomMeta::default();
     user.set("k", "v").unwrap();
     user.set("not a token", "v").unwrap();
+    user.set("x-amz-meta-p", "v").unwrap();
     let sums = [StoredChecksum { kind: FlexibleKind::Crc32, value: vec![0; 4], parts: 2 }];
     let view = ObjectView {
         etag: "e-2",
@@ -98,13 +99,16 @@ fn heads() {
     };
     let expected = "etag: \"e-2\"\nlast-modified: Thu, 01 Jan 1970 00:00:00 GMT\naccept-ranges: bytes\n\
         content-type: foo/bar\ncache-control: no-store\nexpires: 123\nx-amz-tagging-count: 2\nx-amz-mp-parts-count: 2\n\
-        x-amz-checksum-crc32: AAAAAA==-2\nx-amz-checksum-type: COMPOSITE\nx-amz-meta-k: v";
+        x-amz-checksum-crc32: AAAAAA==-2\nx-amz-checksum-type: COMPOSITE\nx-amz-meta-k: v\nx-amz-meta-p: v";
     assert_eq!(text(object_headers(&view, &get, true)), expected);
     let plain = text(object_headers(&view, &GetObject::default(), true));
     assert!(plain.contains("content-type: binary/octet-stream\n") && !plain.contains("checksum"), "{plain}");
     assert!(!text(object_headers(&view, &get, false)).contains("checksum"));
     let part = checksum_headers(&sums, Some(ChecksumType::FullObject));
     assert_eq!(part[1].1, "FULL_OBJECT");
+    assert_eq!(text(put_headers("e", None)), "etag: \"e\"");
+    let put = "etag: \"e\"\nx-amz-checksum-crc32: AAAAAA==-2\nx-amz-checksum-type: COMPOSITE";
+    assert_eq!(text(put_headers("e", sums.first())), put);
     assert!(Overrides::parse(&Query::parse("response-expires=a%0d%0ab").unwrap()).is_err());
     assert_eq!(header_safe("a\nb"), "=?UTF-8?B?YQpi?=");
 }

@@ -24,6 +24,17 @@ pub struct BodyPlan {
     pub sha256: Option<[u8; 32]>,
     /// The flexible checksum to compute and where its expected value comes from.
     pub checksum: Option<Declared>,
+    /// A flexible checksum that is kept whether the client declares it or not: that of the upload a part belongs to.
+    pub wanted: Option<FlexibleKind>,
+}
+
+impl Declared {
+    fn kind(&self) -> FlexibleKind {
+        match self {
+            Self::Header(expected) => expected.kind,
+            Self::Trailer(kind) => *kind,
+        }
+    }
 }
 
 /// Framing inside the HTTP body.
@@ -92,16 +103,38 @@ impl BodyPlan {
             _ => None,
         };
         let trailer = matches!(framing, Framing::AwsChunked { trailer: true, .. });
-        Ok(Self { framing, length, md5: md5(head)?, sha256, checksum: declared(head, trailer)? })
+        Ok(Self {
+            framing,
+            length,
+            md5: md5(head)?,
+            sha256,
+            checksum: declared(head, trailer)?,
+            wanted: None,
+        })
+    }
+
+    /// The plan of a part whose upload keeps checksums of `kind`; a part that declares another kind is refused.
+    pub fn wanting(mut self, kind: FlexibleKind) -> Result<Self> {
+        match self.declared_kind() {
+            Some(other) if other != kind => {
+                let text =
+                    format!("the upload keeps {}, the part declares {}", kind.as_str(), other.as_str());
+                Err(S3Error::new(S3Code::InvalidRequest, text))
+            }
+            _ => {
+                self.wanted = Some(kind);
+                Ok(self)
+            }
+        }
+    }
+
+    fn declared_kind(&self) -> Option<FlexibleKind> {
+        self.checksum.as_ref().map(Declared::kind)
     }
 
     /// What must be computed over the decoded bytes.
     pub fn kinds(&self) -> Vec<ChecksumKind> {
-        let flexible = match &self.checksum {
-            Some(Declared::Header(expected)) => Some(expected.kind.kind()),
-            Some(Declared::Trailer(kind)) => Some(kind.kind()),
-            None => None,
-        };
+        let flexible = self.declared_kind().or(self.wanted).map(FlexibleKind::kind);
         let md5 = self.md5.map(|_| ChecksumKind::Md5);
         let sha = self.sha256.map(|_| ChecksumKind::Sha256).filter(|k| Some(*k) != flexible);
         [md5, sha, flexible].into_iter().flatten().collect()
@@ -125,7 +158,10 @@ impl BodyPlan {
             expect(got, ChecksumKind::Sha256, sha256, S3Code::XAmzContentSHA256Mismatch)?;
         }
         let expected = match &self.checksum {
-            None => return Ok(None),
+            None => {
+                let sum = self.wanted.map(|kind| computed(got, kind.kind())).transpose()?;
+                return Ok(sum.and_then(StoredChecksum::full));
+            }
             Some(Declared::Header(expected)) => expected.clone(),
             Some(Declared::Trailer(kind)) => trailers.checksum(*kind)?,
         };
@@ -209,8 +245,9 @@ fn declared<H: RequestHead + ?Sized>(head: &H, trailer: bool) -> Result<Option<D
     let names = head.header("x-amz-trailer").unwrap_or_default();
     for name in names.split(',').map(str::trim).filter(|n| !n.is_empty()) {
         let kind = FlexibleKind::ALL.into_iter().find(|k| k.header().eq_ignore_ascii_case(name));
-        let kind =
-            kind.ok_or_else(|| S3Error::argument("x-amz-trailer", name, "the trailer is not supported"))?;
+        let kind = kind.ok_or_else(|| {
+            S3Error::new(S3Code::InvalidRequest, format!("the trailer {name:.64} is not supported"))
+        })?;
         if !trailer {
             return Err(S3Error::new(
                 S3Code::InvalidRequest,
@@ -222,19 +259,14 @@ fn declared<H: RequestHead + ?Sized>(head: &H, trailer: bool) -> Result<Option<D
         }
     }
     let named = head.header("x-amz-sdk-checksum-algorithm").filter(|v| !v.trim().is_empty());
-    check_named(named, found.as_ref())?;
+    check_named(named, found.as_ref().map(Declared::kind))?;
     Ok(found)
 }
 
-fn check_named(named: Option<&str>, found: Option<&Declared>) -> Result<()> {
+fn check_named(named: Option<&str>, kind: Option<FlexibleKind>) -> Result<()> {
     let Some(text) = named else { return Ok(()) };
     let invalid =
         |message: &'static str| Err(S3Error::new(S3Code::InvalidRequest, message).with("Value", text));
-    let kind = match found {
-        Some(Declared::Header(expected)) => Some(expected.kind),
-        Some(Declared::Trailer(kind)) => Some(*kind),
-        None => None,
-    };
     match (FlexibleKind::parse(text), kind) {
         (None, _) if text.eq_ignore_ascii_case("MD5") => Ok(()),
         (None, _) => invalid("x-amz-sdk-checksum-algorithm names no checksum"),

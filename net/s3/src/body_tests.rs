@@ -115,3 +115,16 @@ fn a_trailer_is_awaited_and_kept() {
         S3Code::InternalError
     );
 }
+
+#[test]
+fn a_part_keeps_the_checksum_of_its_upload() {
+    let plan = |headers: &[(&str, &str)]| BodyPlan::parse_document(&put(headers)).unwrap();
+    let plain = plan(&[]).wanting(FlexibleKind::Crc32).unwrap();
+    let sums = [weir_types::checksum::of(ChecksumKind::Crc32, b"123456789")];
+    assert_eq!(plain.kinds(), [ChecksumKind::Crc32]);
+    assert_eq!(plain.verify(9, &sums, &Trailers::default()).unwrap().unwrap().wire(), "y/Q5Jg==");
+    let declared = plan(&[("x-amz-checksum-crc32", "y/Q5Jg==")]);
+    assert!(declared.clone().wanting(FlexibleKind::Crc32).is_ok());
+    assert_eq!(declared.wanting(FlexibleKind::Sha1).unwrap_err().code, S3Code::InvalidRequest);
+    assert_eq!(plan(&[("x-amz-trailer", "")]).kinds(), []);
+}

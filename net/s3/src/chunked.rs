@@ -165,7 +165,7 @@ impl ChunkedBody {
         let taken = lf.map_or(rest.len(), |i| i + 1);
         let line_max = match self.state {
             State::DataEnd => 2,
-            State::Trailer => TRAILER_BYTES_MAX - self.trailer_bytes,
+            State::Trailer => TRAILER_BYTES_MAX.saturating_sub(self.trailer_bytes),
             _ => CHUNK_LINE_BYTES_MAX,
         };
         if self.line.len() + taken > line_max {

@@ -7,6 +7,7 @@ use crate::conditions::{EtagMatch, WriteConditions, unquoted};
 use crate::dates::parse_any_date;
 use crate::error::{Result, S3Code, S3Error};
 use crate::flexible::{Expected, FlexibleKind};
+use crate::render::Owner;
 use crate::tags::Tags;
 use crate::xml::{Node, malformed};
 
@@ -38,6 +39,30 @@ pub fn parse_tagging(body: &[u8], count_max: usize) -> Result<Tags> {
     let set = root.child("TagSet").ok_or_else(|| malformed("Tagging has no TagSet"))?;
     let tag = |t: &Node| Ok((t.required("Key")?.to_owned(), t.required("Value")?.to_owned()));
     Tags::new(set.all("Tag").map(tag).collect::<Result<_>>()?, count_max)
+}
+
+/// Reads an `AccessControlPolicy`. The one list that holds on this server is accepted: full control for its owner, and
+/// nothing else. An empty body (the ACL was canned) is accepted too.
+pub fn parse_acl(body: &[u8], owner: &Owner) -> Result<()> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    let root = Node::parse(body, "AccessControlPolicy")?;
+    let list = root.child("AccessControlList").ok_or_else(|| S3Error::from(S3Code::MalformedACLError))?;
+    let mut full = false;
+    for grant in list.all("Grant") {
+        let grantee = grant.child("Grantee").ok_or_else(|| S3Error::from(S3Code::MalformedACLError))?;
+        if grantee.child("EmailAddress").is_some() {
+            return Err(S3Code::UnresolvableGrantByEmailAddress.into());
+        }
+        match grantee.text_of("ID").map(str::trim) {
+            Some(id) if id == owner.id => {}
+            Some(id) => return Err(S3Error::argument("CanonicalUser/ID", id, "the grantee is not known")),
+            None => return Err(S3Error::not_implemented("a grant to a group")),
+        }
+        full |= grant.text_of("Permission").is_some_and(|p| p.trim() == "FULL_CONTROL");
+    }
+    if full { Ok(()) } else { Err(S3Error::not_implemented("an ACL without full control for the owner")) }
 }
 
 /// A `Delete`: up to 1000 objects.

@@ -104,3 +104,35 @@ fn completions() {
     );
     assert_eq!(code(parse_complete(b"")), Some(S3Code::MalformedXML));
 }
+
+#[test]
+fn acls() {
+    let owner = Owner::default();
+    let check = |grants: &[(&str, &str)], expected: Option<S3Code>| {
+        let grants: String = grants
+            .iter()
+            .map(|(g, p)| format!("<Grant><Grantee>{g}</Grantee><Permission>{p}</Permission></Grant>"))
+            .collect();
+        let body = format!(
+            "<AccessControlPolicy><AccessControlList>{grants}</AccessControlList></AccessControlPolicy>"
+        );
+        assert_eq!(code(parse_acl(body.as_bytes(), &owner)), expected, "{body}");
+    };
+    let full = ("<ID>weir</ID>", "FULL_CONTROL");
+    check(&[full], None);
+    check(&[("<ID>weir</ID>", "READ")], Some(S3Code::NotImplemented));
+    check(&[], Some(S3Code::NotImplemented));
+    check(
+        &[full, ("<URI>http://acs.amazonaws.com/groups/global/AllUsers</URI>", "READ")],
+        Some(S3Code::NotImplemented),
+    );
+    check(&[full, ("<ID>other</ID>", "READ")], Some(S3Code::InvalidArgument));
+    check(
+        &[full, ("<EmailAddress>a@b</EmailAddress>", "READ")],
+        Some(S3Code::UnresolvableGrantByEmailAddress),
+    );
+    // What is answered may be sent back.
+    assert!(parse_acl(&crate::render::private_acl(&owner), &owner).is_ok());
+    assert!(parse_acl(b"", &owner).is_ok());
+    assert_eq!(code(parse_acl(b"<AccessControlPolicy/>", &owner)), Some(S3Code::MalformedACLError));
+}

@@ -31,6 +31,7 @@ pub mod uploads;
 mod xml;
 
 pub use address::{Dialect, S3Config, classify};
+pub use attrs::USER_META_PREFIX;
 pub use dates::{http_date, iso8601};
 pub use error::{Result, S3Code, S3Error};
 pub use names::{RESERVED, check_new_bucket};

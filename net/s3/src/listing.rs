@@ -94,6 +94,11 @@ impl Scope {
             Some(e) if e.eq_ignore_ascii_case("url") => true,
             Some(other) => return Err(S3Error::argument("encoding-type", other, "expected url")),
         };
+        // Other servers of this dialect may list without order, which cannot be rolled up; here the order is kept.
+        if query.filled("delimiter").is_some() && query.filled("allow-unordered").is_some_and(|v| v == "true")
+        {
+            return Err(S3Error::argument("allow-unordered", "true", "a delimiter needs an ordered listing"));
+        }
         let max = query.count(count)?.map_or(S3_PAGE_MAX, |n| (n as usize).min(S3_PAGE_MAX));
         Ok(Self {
             prefix: query.get("prefix").unwrap_or_default().to_owned(),

@@ -117,6 +117,8 @@ fn a_page_goes_on_behind_its_last_name() {
         assert_eq!(after(raw).as_deref(), expected, "{raw}");
     }
     assert!(ListObjects::parse(&query("list-type=2&continuation-token=not%20ours")).is_err());
+    assert!(ListObjects::parse(&query("allow-unordered=true&delimiter=/")).is_err());
+    assert!(ListObjects::parse(&query("allow-unordered=true")).is_ok());
 }
 
 #[test]

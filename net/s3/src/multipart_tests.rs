@@ -98,6 +98,27 @@ fn ranges() {
 }
 
 #[test]
+fn completed_objects_are_what_was_expected() {
+    let sum = StoredChecksum { kind: FlexibleKind::Crc32, value: vec![0; 4], parts: 0 };
+    let check = |size: Option<u64>, expected: Option<&str>, sum: Option<&StoredChecksum>| {
+        let expected = expected.map(|wire| Expected { kind: FlexibleKind::Crc32, wire: wire.into() });
+        let op = crate::op::CompleteUpload {
+            upload_id: "u".into(),
+            conditions: Default::default(),
+            body: Default::default(),
+            expected,
+            size,
+        };
+        op.check(9, sum).err().map(|e| e.code)
+    };
+    assert_eq!(check(None, None, None), None);
+    assert_eq!(check(Some(9), Some("AAAAAA=="), Some(&sum)), None);
+    assert_eq!(check(Some(8), None, None), Some(S3Code::InvalidRequest));
+    assert_eq!(check(None, Some("bad"), Some(&sum)), Some(S3Code::BadDigest));
+    assert_eq!(check(None, Some("AAAAAA=="), None), Some(S3Code::InvalidRequest));
+}
+
+#[test]
 fn answers_of_new_uploads() {
     assert!(upload_headers(None).is_empty());
     let headers = upload_headers(Some((FlexibleKind::Sha1, ChecksumType::Composite)));

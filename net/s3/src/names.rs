@@ -29,15 +29,11 @@ pub fn check_new_bucket(name: &str) -> Result<()> {
     let refuse = |why| Err(invalid_bucket(name, why));
     let bytes = name.as_bytes();
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    if !(3..=63).contains(&name.len()) {
-        return refuse(if RESERVED.contains(&name) {
-            "the name is a route of this server"
-        } else {
-            "expected 3 to 63 characters"
-        });
-    }
     if RESERVED.contains(&name) {
         return refuse("the name is a route of this server");
+    }
+    if !(3..=63).contains(&name.len()) {
+        return refuse("expected 3 to 63 characters");
     }
     if !bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.')) {
         return refuse("expected lower-case letters, digits, '-' and '.'");

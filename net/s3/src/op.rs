@@ -5,6 +5,7 @@ use weir_types::{Access, BucketName, ObjectName, RangeSpec};
 use crate::attrs::{Acl, ObjectAttrs, Overrides};
 use crate::body::BodyPlan;
 use crate::conditions::{ReadConditions, WriteConditions};
+use crate::error::{Result, S3Code, S3Error};
 use crate::flexible::{ChecksumType, FlexibleKind};
 use crate::listing::{ListObjects, ListVersions};
 use crate::tags::Tags;
@@ -60,7 +61,7 @@ pub enum BucketOp {
     DeleteObjects(BodyPlan),
     /// Answer: [`crate::render::private_acl`].
     GetAcl,
-    /// A canned ACL is accepted; private is what holds. Answer 200, empty.
+    /// A canned ACL is accepted; private is what holds. Body: [`crate::documents::parse_acl`]. Answer 200, empty.
     PutAcl(Acl, BodyPlan),
     /// The bucket's own tags; the bucket's existence is checked first. Answer: [`crate::render::tagging`] or `NoSuchTagSet`.
     GetTagging,
@@ -115,7 +116,7 @@ pub enum ObjectOp {
     DeleteTagging,
     /// Answer: [`crate::render::private_acl`].
     GetAcl,
-    /// Answer 200, empty.
+    /// As [`BucketOp::PutAcl`].
     PutAcl(Acl, BodyPlan),
     /// Answer: [`crate::render::initiate_multipart`].
     CreateUpload(CreateUpload),
@@ -249,7 +250,8 @@ pub struct UploadPartCopy {
 /// Parameters of CompleteMultipartUpload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompleteUpload {
-    /// The upload.
+    /// The upload. When it is gone because an earlier attempt succeeded, the object's tag equals
+    /// [`crate::multipart::etag`] of the tags that the body names: answer that success again.
     pub upload_id: String,
     /// `If-Match`, `If-None-Match` on the name.
     pub conditions: WriteConditions,
@@ -259,6 +261,25 @@ pub struct CompleteUpload {
     pub expected: Option<crate::flexible::Expected>,
     /// `x-amz-mp-object-size`: size that the completed object must have.
     pub size: Option<u64>,
+}
+
+impl CompleteUpload {
+    /// Compares the object to be with what the client expects of it: its size in bytes, and the checksum formed of its
+    /// parts' ones, if the upload keeps any.
+    pub fn check(&self, size: u64, checksum: Option<&crate::flexible::StoredChecksum>) -> Result<()> {
+        if let Some(expected) = self.size.filter(|expected| *expected != size) {
+            let text = format!("the parts have {size} bytes, x-amz-mp-object-size says {expected}");
+            return Err(S3Error::new(S3Code::InvalidRequest, text));
+        }
+        match (&self.expected, checksum) {
+            (None, _) => Ok(()),
+            (Some(expected), Some(sum)) if sum.kind == expected.kind => expected.check(sum),
+            (Some(expected), _) => {
+                let text = format!("the upload keeps no {}", expected.kind.as_str());
+                Err(S3Error::new(S3Code::InvalidRequest, text))
+            }
+        }
+    }
 }
 
 impl S3Op {

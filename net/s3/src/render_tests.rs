@@ -82,5 +82,6 @@ fn every_code_has_an_error_status() {
         let informs = matches!(code, S3Code::NotModified | S3Code::TemporaryRedirect);
         assert!(informs || (400..=507).contains(&code.status()), "{code}");
         assert!(!code.message().is_empty());
+        assert_eq!(S3Code::from_name(code.as_str()), Some(*code));
     }
 }

@@ -56,6 +56,7 @@ codes! {
     InvalidToken 400 "the token is malformed",
     InvalidURI 400 "the URI cannot be parsed",
     KeyTooLongError 400 "the key is longer than 1024 bytes",
+    MalformedACLError 400 "the access control list is not well-formed or not of the expected shape",
     MalformedPOSTRequest 400 "the body is not well-formed multipart/form-data",
     MalformedTrailerError 400 "the trailer of the body is malformed",
     MalformedXML 400 "the XML is not well-formed or not of the expected shape",
@@ -65,6 +66,7 @@ codes! {
     RequestTimeout 400 "the client did not send its body in time",
     TooManyBuckets 400 "there are too many buckets",
     UnexpectedContent 400 "this request takes no body",
+    UnresolvableGrantByEmailAddress 400 "the e-mail address belongs to no account",
     UserKeyMustBeSpecified 400 "the form names no key",
     XAmzContentSHA256Mismatch 400 "x-amz-content-sha256 does not match the bytes received",
     AccessForbidden 403 "access forbidden",
@@ -104,6 +106,13 @@ codes! {
     ServiceUnavailable 503 "the service is not available, try again",
     SlowDown 503 "too many requests, slow down",
     InsufficientStorage 507 "there is no room for the object",
+}
+
+impl S3Code {
+    /// The code of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == name)
+    }
 }
 
 impl std::fmt::Display for S3Code {

@@ -39,8 +39,9 @@ impl Tags {
         }
         let mut pairs = pairs;
         pairs.sort();
-        match pairs.windows(2).find(|w| w[0].0 == w[1].0) {
-            Some(w) => Err(invalid("a tag's key comes twice".into()).with("TagKey", &w[0].0)),
+        let twice = pairs.iter().zip(pairs.iter().skip(1)).find(|(a, b)| a.0 == b.0);
+        match twice.map(|(a, _)| a.0.clone()) {
+            Some(key) => Err(invalid("a tag's key comes twice".into()).with("TagKey", key)),
             None => Ok(Self(pairs)),
         }
     }
