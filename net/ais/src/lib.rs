@@ -40,8 +40,9 @@ pub use list::{EntryFacts, EntryFlags, LsoEntry, LsoRes};
 pub use list_msg::{LsoFlags, LsoMsg};
 pub use multipart::PartRef;
 pub use node_json::{
-    Capacity, CapacityMountpath, CapacityWithDisks, ClusterSysInfo, DiskStat, LoadAvg, MemCpu, Mountpaths,
-    NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, TargetSysInfo, TrackerValue,
+    Capacity, CapacityMountpath, CapacityWithDisks, ClusterSysInfo, DiskStat, FsInfo, LoadAvg, MemCpu,
+    Mountpaths, NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, Primary, SmapState, TargetSysInfo,
+    TrackerValue, Version,
 };
 pub use object_action::{DeleteAction, PostAction, custom_patch};
 pub use op::{
@@ -53,10 +54,10 @@ pub use render::{CONTENT_JSON, CONTENT_MSGPACK, Where, accepts_msgpack, json};
 pub use route::{claims, route};
 pub use settings_json::{assignments, settings_json};
 pub use shapes::{
-    BckJson, LocalConfig, NsJson, SmapJson, SnodeJson, bmd_json, bprops_json, cluster_config_json,
-    node_config_json,
+    BckJson, HostNet, LocalConfig, NetJson, NsJson, SmapJson, SnodeJson, TestPaths, bmd_json, bprops_json,
+    cluster_config_json, node_config_json,
 };
-pub use summary::{BucketSummary, SummaryMsg};
+pub use summary::{BucketSummary, ObjectCount, ObjectSize, SummaryMsg, TotalSize};
 
 /// The AIS version whose API this is; its command line compares it with its own.
 pub const AIS_VERSION: &str = "5.0.0";

@@ -43,11 +43,6 @@ pub enum AisOp {
         /// Create a remote bucket's entry without asking the origin.
         dont_head_remote: bool,
     },
-    /// PUT to a bucket: archive.
-    BucketPut {
-        /// The bucket.
-        bucket: Bucket,
-    },
     /// PATCH of a bucket: see [`crate::BucketPatch`].
     BucketPatch {
         /// The bucket.

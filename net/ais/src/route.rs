@@ -221,7 +221,8 @@ fn buckets(
             presence: query.presence()?,
             dont_head_remote: query.flag("dont_head_remote_bck"),
         },
-        Method::Put => AisOp::BucketPut { bucket: with_provider()? },
+        // PUT to a bucket makes archives of its objects.
+        Method::Put => return unsupported("archive", with_provider()?.to_string()),
         Method::Patch => AisOp::BucketPatch { bucket: with_provider()? },
         Method::Delete => {
             AisOp::BucketDelete { bucket: with_provider()?, keep_md: query.flag("keep_bck_md") }

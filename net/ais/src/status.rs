@@ -71,7 +71,6 @@ impl AisError {
             Self::JobNotFound(_) => "ErrXactNotFound",
             Self::RemoteMismatch { .. } => "ErrRemoteMetadataMismatch",
             Self::Unsupported(_) => "ErrUnsupp",
-            Self::KubernetesRequired => "ErrK8sRequired",
             Self::Busy { .. } => "ErrBusy",
             Self::NoSpace(_) => "ErrCapExceeded",
             Self::Range { .. } => "ErrRangeNotSatisfiable",

@@ -170,6 +170,7 @@ fn not_built() {
         (Method::Get, "/v1/ml/moss/b", ""),
         (Method::Post, "/v1/download", ""),
         (Method::Post, "/v1/sort", ""),
+        (Method::Put, "/v1/buckets/b", ""),
         (Method::Put, "/v1/cluster/proxy/p1", ""),
         (Method::Post, "/v1/cluster/join-by-admin", ""),
         (Method::Put, "/v1/reverse/daemon/mountpaths", ""),
