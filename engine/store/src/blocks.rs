@@ -71,6 +71,7 @@ impl Summer {
 
     pub(crate) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
+            self.coarsen();
             let room = (self.block_bytes - self.open_bytes) as usize;
             let (now, rest) = bytes.split_at(room.min(bytes.len()));
             self.open.update(now);
@@ -87,13 +88,14 @@ impl Summer {
         let open = std::mem::replace(&mut self.open, crc_fast::Digest::new(Crc32Iscsi));
         self.done.push(open.finalize() as u32);
         self.open_bytes = 0;
-        if self.size >= u64::from(self.block_bytes) * BLOCKS_AIMED
-            && self.block_bytes < CHECKSUM_BLOCK_BYTES_MAX
-        {
-            let half = u64::from(self.block_bytes);
-            // An even count: BLOCKS_AIMED full blocks.
+    }
+
+    /// Doubles the block once the object outgrows it: there are BLOCKS_AIMED full blocks then, or more after a small hint.
+    fn coarsen(&mut self) {
+        let full = self.open_bytes == 0 && self.size >= u64::from(self.block_bytes) * BLOCKS_AIMED;
+        if full && self.block_bytes < CHECKSUM_BLOCK_BYTES_MAX {
             self.done = regroup(&self.done, self.size, self.block_bytes, self.block_bytes * 2);
-            self.block_bytes = (half * 2) as u32;
+            self.block_bytes *= 2;
         }
     }
 

@@ -1,24 +1,96 @@
-use std::sync::Arc;
+//! The one writer of a mountpath's names.
+//!
+//! When a change is answered, it survives what its durability says; before that, readers see the old state or the new
+//! one, never a mixture. A round carries out changes of different names side by side:
+//!
+//! | step | call | afterwards durable | dying here leaves |
+//! |---|---|---|---|
+//! | 1 | record set on the work file | - | old state; work file swept |
+//! | 2 | work files synced | bytes and record, under no name | old state; work file swept |
+//! | 3 | file beside the object named, its directory synced | block checksums | old state; orphan found by the sweep |
+//! | 4 | rename, unlink, or attribute set | - | old or new state, whole |
+//! | 5 | directories (and changed files) synced | the new state | new state |
+//! | 6 | answer; then what became useless is removed | | new state; leftovers swept |
+//!
+//! A relaxed change leaves out 2, 3's sync and 5: its record names the boot, so that after a power loss it is believed
+//! only after all of it was read and checked.
 
-use crate::{Disk, Mountpath, Recovered, Request, StoreError, Volume};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::future::join_all;
+use weir_types::{Bucket, ObjectName};
+
+use crate::{Disk, DiskError, DiskErrorKind, DiskPath, Flight, Mountpath, Request, StoreError, Volume};
+
+mod dirs;
+mod plan;
+mod round;
+mod step;
+mod tend;
+mod upload;
+
+use step::{Action, Step};
 
 /// A bug put in on purpose, so that the crash tests show that they would find it.
 #[cfg(any(test, feature = "sim"))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Planted {
-    /// Work files are not synced.
+    /// Work files are not synced before they are named.
     NoFileSync,
+    /// The record is set after the rename.
+    NameBeforeRecord,
+    /// The answer is given before directories are synced.
+    AnswerBeforeSync,
+    /// The directory of the new name is not synced.
+    NoDirSync,
+    /// Directories made on the way are not synced into their parents.
+    NoParentSync,
+    /// The file beside a large object is not synced.
+    BesideNotSynced,
+    /// The directory of a removed name is not synced.
+    NoSyncOnDelete,
+    /// Changed custom metadata is not synced.
+    NoSyncOfCustom,
+    /// A completed upload is removed before its object is durable.
+    UploadRemovedFirst,
+    /// A name is escaped while its plain predecessor's removal is not durable.
+    NoSyncBeforeEscape,
+    /// The file beside the old object is removed before the new object is visible.
+    BesideRemovedFirst,
+    /// A failed sync is taken for a success.
+    SyncErrorIgnored,
 }
 
-/// The one writer of a mountpath's names.
+/// The committer of one mountpath; it lives on one thread and is the only one to change names there.
 pub struct Committer<D: Disk> {
     volume: Volume<D>,
+    /// Directories whose own entries are durable, made known by a sync of their parents in this life.
+    known_dirs: HashSet<DiskPath>,
+    flights: HashMap<(Bucket, ObjectName), Arc<Flight<D::File>>>,
+    /// Directories in `%wk/` that are to be removed with all they hold.
+    doomed: Vec<DiskPath>,
+    sweep: tend::Sweep,
+    /// Uploads in progress, of each bucket.
+    uploads: HashMap<Bucket, usize>,
+    #[cfg(any(test, feature = "sim"))]
+    planted: Option<Planted>,
 }
 
 impl<D: Disk> Committer<D> {
     /// The committer of a mountpath; there must be one only.
     pub fn new(disk: D, mountpath: Arc<Mountpath<D::File>>) -> Self {
-        Self { volume: Volume::new(disk, mountpath) }
+        Self {
+            volume: Volume::new(disk, mountpath),
+            known_dirs: HashSet::new(),
+            flights: HashMap::new(),
+            doomed: Vec::new(),
+            sweep: tend::Sweep::default(),
+            uploads: HashMap::new(),
+            #[cfg(any(test, feature = "sim"))]
+            planted: None,
+        }
     }
 
     /// Its own view of the mountpath.
@@ -26,22 +98,315 @@ impl<D: Disk> Committer<D> {
         &self.volume
     }
 
-    /// Clears what an earlier process left. Called once, before the first change. It walks no objects.
-    pub async fn recover(&mut self) -> Result<Recovered, StoreError> {
-        Ok(Recovered::default())
+    /// Puts a bug in.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn plant(&mut self, bug: Planted) {
+        self.planted = Some(bug);
     }
 
-    /// Carries out a batch (at most [`weir_types::limits::COMMIT_BATCH_MAX`] is best) and answers each request once,
-    /// when its change is as durable as asked. Changes of one name happen in the batch's order; syncs run together.
+    /// Carries out a batch (best [`weir_types::limits::COMMIT_BATCH_MAX`] at most) and answers each request once, when
+    /// its change is as durable as asked. Changes of one name happen in the batch's order; syncs run together.
     pub async fn execute(&mut self, batch: Vec<Request<D::File>>) {
-        for request in batch {
-            (request.reply)(Err(StoreError::Abandoned("not carried out")));
+        self.mountpath().batches.fetch_add(1, Ordering::Relaxed);
+        let mut waiting = batch;
+        while !waiting.is_empty() {
+            let (now, later) = round::split(waiting);
+            self.round(now).await;
+            waiting = later;
+        }
+        self.refresh_work_files().await;
+    }
+
+    async fn round(&mut self, requests: Vec<Request<D::File>>) {
+        let this = &*self;
+        let mut steps: Vec<Step<D::File>> = join_all(requests.into_iter().map(|r| this.plan(r))).await;
+        self.sync_files(&mut steps).await;
+        self.place_beside(&mut steps).await;
+        let slots = self.make_visible(&mut steps).await;
+        #[cfg(any(test, feature = "sim"))]
+        if self.planted == Some(Planted::AnswerBeforeSync) {
+            steps.iter_mut().for_each(Step::answer_early);
+        }
+        self.sync_names(&mut steps).await;
+        self.conclude(steps, slots).await;
+    }
+
+    /// Step 2: the work files of durable changes, all at once.
+    async fn sync_files(&self, steps: &mut [Step<D::File>]) {
+        let skip = self.has_bug(Bug::NoFileSync);
+        let skip_beside = self.has_bug(Bug::BesideNotSynced);
+        let disk = &self.volume.disk;
+        let syncs = steps.iter().map(|step| async move {
+            if step.error.is_some() || !step.durable {
+                return Ok(());
+            }
+            let Action::File { work, beside, .. } = &step.action else { return Ok(()) };
+            if !skip {
+                disk.sync(work.file()).await?;
+            }
+            match beside {
+                Some((beside, _)) if !skip_beside => disk.sync(beside.file()).await,
+                _ => Ok(()),
+            }
+        });
+        let done = join_all(syncs).await;
+        for (step, done) in steps.iter_mut().zip(done) {
+            self.note(step, done);
         }
     }
 
-    /// Housekeeping, a bounded step of it: removes abandoned work files, makes ready ones, looks for orphans.
-    /// Whether there is more to do. Called by the owner after batches and when idle.
-    pub async fn tend(&mut self) -> bool {
+    /// Step 3: names what lies beside, and makes that durable; also what must be durable before a name is escaped.
+    async fn place_beside(&mut self, steps: &mut [Step<D::File>]) {
+        let mut dirs = dirs::ToSync::default();
+        for step in steps.iter_mut() {
+            self.refuse_if_poisoned(step);
+            let (None, Action::File { beside, before, .. }) = (&step.error, &mut step.action) else {
+                continue;
+            };
+            if !self.has_bug(Bug::NoSyncBeforeEscape) {
+                before.drain(..).for_each(|dir| dirs.add_if_there(dir));
+            }
+            let Some((file, to)) = beside.take() else { continue };
+            let placed = self.rename_making_dirs(file.path(), &to).await;
+            if placed.is_ok() {
+                file.named();
+                if step.durable && !self.has_bug(Bug::BesideNotSynced) {
+                    self.add_parents(&mut dirs, &to);
+                }
+                step.placed_beside = Some(to);
+            }
+            self.note(step, placed);
+        }
+        if let Err(error) = self.sync_dirs(dirs).await {
+            for step in steps.iter_mut().filter(|s| s.changes_names() && s.error.is_none()) {
+                step.error = Some(error.clone());
+            }
+        }
+    }
+
+    /// Step 4. The slots whose generation is odd until [`conclude`](Self::conclude).
+    async fn make_visible(&mut self, steps: &mut [Step<D::File>]) -> HashSet<usize> {
+        let mut slots = HashSet::new();
+        for step in steps.iter_mut() {
+            self.refuse_if_poisoned(step);
+            if step.error.is_some() || !step.changes_names() {
+                continue;
+            }
+            if let Some(slot) = step.slot()
+                && slots.insert(slot)
+            {
+                self.mountpath().generations.begin(slot);
+            }
+            let done = self.make_one_visible(step).await;
+            step.visible = done.is_ok();
+            self.note(step, done);
+        }
+        slots
+    }
+
+    async fn make_one_visible(&mut self, step: &mut Step<D::File>) -> Result<(), DiskError> {
+        if self.has_bug(Bug::UploadRemovedFirst)
+            && let Some(dir) = step.done_upload.take()
+        {
+            self.doom(&dir).await?;
+            self.volume.disk.sync_dir(&dir.parent().unwrap_or_default()).await?;
+        }
+        if self.has_bug(Bug::BesideRemovedFirst)
+            && let Some(stale) = step.stale_beside.take()
+        {
+            let _ = self.volume.disk.unlink(&stale).await;
+            self.volume.disk.sync_dir(&stale.parent().unwrap_or_default()).await?;
+        }
+        match std::mem::replace(&mut step.action, Action::None) {
+            Action::File { work, to, record, .. } => {
+                self.rename_making_dirs(work.path(), &to).await?;
+                if self.has_bug(Bug::NameBeforeRecord) {
+                    self.volume.disk.xattr_set(work.file(), crate::record::RECORD_XATTR, &record).await?;
+                }
+                work.named();
+                step.touched = Some(to);
+            }
+            Action::Remove { path } => {
+                self.volume.disk.unlink(&path).await?;
+                step.touched = Some(path);
+            }
+            Action::Record { file, record } => {
+                self.volume.disk.xattr_set(&file, crate::record::RECORD_XATTR, &record).await?;
+                step.changed_file = Some(file);
+            }
+            Action::Tree { path } => match self.doom(&path).await {
+                Err(e) if e.kind == DiskErrorKind::NotFound => {}
+                done => {
+                    done?;
+                    step.touched = Some(path);
+                }
+            },
+            Action::Cold | Action::None => {}
+        }
+        Ok(())
+    }
+
+    /// Step 5: the directories of all durable changes, each once, and files changed in place, all at once.
+    async fn sync_names(&mut self, steps: &mut [Step<D::File>]) {
+        let mut dirs = dirs::ToSync::default();
+        for step in steps.iter().filter(|s| s.visible && s.durable) {
+            if let Some(path) = &step.touched {
+                let removal = step.removal;
+                let skip = self.has_bug(if removal { Bug::NoSyncOnDelete } else { Bug::NoDirSync });
+                if !skip {
+                    self.add_parents(&mut dirs, path);
+                }
+            }
+        }
+        let disk = &self.volume.disk;
+        let skip = self.has_bug(Bug::NoSyncOfCustom);
+        let files = steps.iter().filter(|s| s.durable && !skip).filter_map(|s| s.changed_file.as_ref());
+        let files = join_all(files.map(|file| disk.sync(file))).await;
+        let files = files.into_iter().collect::<Result<(), _>>().map_err(StoreError::from);
+        let synced = self.sync_dirs(dirs).await.and(files);
+        if let Err(error) = synced {
+            // Visible, and nobody knows whether durable: no later success may cover it up.
+            self.mountpath().poison(&error);
+            for step in steps.iter_mut().filter(|s| s.visible) {
+                step.error = Some(error.clone());
+            }
+        }
+    }
+
+    /// Step 6.
+    async fn conclude(&mut self, steps: Vec<Step<D::File>>, slots: HashSet<usize>) {
+        let mut steps = steps;
+        for step in &mut steps {
+            if let (true, None, Some(dir)) = (step.visible, &step.error, step.done_upload.take()) {
+                let removed = self.remove_upload(&dir, step.durable).await;
+                self.note(step, removed);
+            }
+            self.update_index(step);
+        }
+        for slot in slots {
+            self.mountpath().generations.end(slot);
+        }
+        let mut leftovers = Vec::new();
+        for mut step in steps {
+            leftovers.push((
+                step.visible,
+                step.stale_beside.take(),
+                step.placed_beside.take(),
+                step.empty_below.take(),
+            ));
+            self.answer(step);
+        }
+        for (visible, stale, placed, empty) in leftovers {
+            let useless = if visible { stale } else { placed };
+            if let Some(path) = useless {
+                self.discard(&path).await;
+            }
+            if let (true, Some((from, until))) = (visible, empty) {
+                self.remove_empty(from, &until).await;
+            }
+        }
+    }
+
+    fn update_index(&self, step: &Step<D::File>) {
+        if !step.visible {
+            return;
+        }
+        let index = &self.mountpath().index;
+        match (&step.name, &step.listed) {
+            // What is visible is not certain: the next listing walks.
+            (bucket, _) if step.error.is_some() => index.forget(&bucket.0),
+            ((bucket, Some(name)), step::Listed::Set(record)) => {
+                index.set(bucket, name, Some(record.clone()))
+            }
+            ((bucket, Some(name)), step::Listed::Gone) => index.set(bucket, name, None),
+            ((bucket, None), _) => {
+                index.forget(bucket);
+                self.mountpath().generations.bump_all();
+            }
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, mut step: Step<D::File>) {
+        if step.error.is_none() && step.visible {
+            self.mountpath().commits.fetch_add(1, Ordering::Relaxed);
+            self.count_uploads(&step.name, step.uploads_more);
+        }
+        if let Some(lead) = step.flight.take() {
+            if let (bucket, Some(name)) = &step.name {
+                self.flights.remove(&(bucket.clone(), name.clone()));
+            }
+            match &step.error {
+                None => lead.finish(),
+                Some(error) => lead.fail(error.into()),
+            }
+        }
+        let outcome = match (step.error.take(), &step.action) {
+            (Some(error), _) => Err(error),
+            (None, Action::Cold) => Ok(self.cold(&mut step)),
+            (None, _) => step.outcome.take().ok_or(StoreError::Abandoned("no outcome")),
+        };
+        if let Some(reply) = step.reply.take() {
+            reply(outcome);
+        }
+    }
+
+    /// Files an operation's failure: the change fails, and after an I/O error so does every later one.
+    fn note(&self, step: &mut Step<D::File>, done: Result<(), DiskError>) {
+        #[cfg(any(test, feature = "sim"))]
+        if self.planted == Some(Planted::SyncErrorIgnored)
+            && done.as_ref().is_err_and(|e| e.operation == "sync")
+        {
+            return;
+        }
+        if let Err(error) = done {
+            let error = StoreError::from(error);
+            if error.is_io() {
+                self.mountpath().poison(&error);
+            }
+            step.error.get_or_insert(error);
+        }
+    }
+
+    fn refuse_if_poisoned(&self, step: &mut Step<D::File>) {
+        if step.error.is_none()
+            && step.changes_names()
+            && let Err(error) = self.mountpath().refuse_poisoned()
+        {
+            step.error = Some(error);
+        }
+    }
+
+    fn mountpath(&self) -> &Arc<Mountpath<D::File>> {
+        &self.volume.mountpath
+    }
+}
+
+/// The planted bugs by their names where none can be planted: the constant `false` there.
+#[cfg(any(test, feature = "sim"))]
+use Planted as Bug;
+#[cfg(not(any(test, feature = "sim")))]
+#[derive(Clone, Copy)]
+enum Bug {
+    NoFileSync,
+    NameBeforeRecord,
+    NoDirSync,
+    NoParentSync,
+    BesideNotSynced,
+    NoSyncOnDelete,
+    NoSyncOfCustom,
+    UploadRemovedFirst,
+    NoSyncBeforeEscape,
+    BesideRemovedFirst,
+}
+
+impl<D: Disk> Committer<D> {
+    #[cfg(any(test, feature = "sim"))]
+    fn has_bug(&self, bug: Bug) -> bool {
+        self.planted == Some(bug)
+    }
+    #[cfg(not(any(test, feature = "sim")))]
+    const fn has_bug(&self, _bug: Bug) -> bool {
         false
     }
 }

@@ -82,6 +82,12 @@ impl<F> Flight<F> {
         self.state.lock().end.is_some()
     }
 
+    pub(crate) fn break_off(&self, error: FlightError) {
+        self.update(|state| {
+            state.end.get_or_insert(Err(error));
+        });
+    }
+
     fn update(&self, change: impl FnOnce(&mut State<F>)) {
         let wakers = {
             let mut state = self.state.lock();
@@ -180,10 +186,6 @@ impl<F> Lead<F> {
 
     pub(crate) fn finish(self) {
         self.end(Ok(()));
-    }
-
-    pub(crate) fn is_of(&self, flight: &Arc<Flight<F>>) -> bool {
-        Arc::ptr_eq(&self.flight, flight)
     }
 
     fn end(&self, end: Result<(), FlightError>) {

@@ -27,12 +27,28 @@ impl<D: Disk> Clone for Volume<D> {
 }
 
 /// A file found under a name.
+#[derive(Clone)]
 pub(crate) struct Located<F> {
     pub(crate) file: F,
     pub(crate) path: DiskPath,
     pub(crate) stat: FileStat,
     /// `None`: the file has no record, so it is no object.
     pub(crate) record: Option<Result<Record, RecordError>>,
+}
+
+/// Where a name is, or why it is not.
+pub(crate) struct Found<F> {
+    pub(crate) located: Option<Located<F>>,
+    /// The name cannot stand under its own path now: what is there is in the way.
+    pub(crate) blocked: bool,
+}
+
+/// A path looked at.
+pub(crate) enum Look<F> {
+    Here(Located<F>),
+    Absent,
+    /// A directory is there, a file is above it, or the file system cannot hold the path.
+    Blocked,
 }
 
 impl<D: Disk> Volume<D> {
@@ -74,7 +90,7 @@ impl<D: Disk> Volume<D> {
         }
         let dirs = BucketDirs::of(bucket)?;
         for _ in 0..OPEN_TRIES {
-            let located = self.locate(&dirs, name, access).await?.ok_or_else(absent)?;
+            let located = self.locate(&dirs, name, access).await?.located.ok_or_else(absent)?;
             match self.object_of(&dirs.beside, name, located).await {
                 // What lies beside the object went away: it was replaced or deleted since it was located.
                 Err(StoreError::Disk(e)) if e.kind == DiskErrorKind::NotFound => {}
@@ -103,42 +119,53 @@ impl<D: Disk> Volume<D> {
         dirs: &BucketDirs,
         name: &ObjectName,
         access: Access,
-    ) -> Result<Option<Located<D::File>>, StoreError> {
+    ) -> Result<Found<D::File>, StoreError> {
         let plain = match dirs.plain(name) {
             Some(path) => self.locate_at(path, access).await?,
-            None => None,
+            None => Look::Blocked,
         };
-        if plain.as_ref().is_some_and(|p| p.record.is_some()) {
-            return Ok(plain);
-        }
-        let escaped = self.locate_at(dirs.escaped(name)?, access).await?;
+        let (plain, blocked) = match plain {
+            Look::Here(located) if located.record.is_some() => {
+                return Ok(Found { located: Some(located), blocked: false });
+            }
+            Look::Here(located) => (Some(located), false),
+            Look::Absent => (None, false),
+            Look::Blocked => (None, true),
+        };
+        let escaped = match self.locate_at(dirs.escaped(name)?, access).await? {
+            Look::Here(located) => Some(located),
+            Look::Absent | Look::Blocked => None,
+        };
         if let Some(Located { record: Some(Ok(record)), path, .. }) = &escaped
             && record.name.as_ref() != Some(name)
         {
             let error = RecordError::Malformed { field: "name" };
             return Err(StoreError::Record { path: path.to_string(), error });
         }
-        Ok(escaped.or(plain))
+        Ok(Found { located: escaped.or(plain), blocked })
     }
 
-    /// The file at a path with its record; `None` if no regular file is there.
+    /// The regular file at a path, with its record.
     pub(crate) async fn locate_at(
         &self,
         path: DiskPath,
         access: Access,
-    ) -> Result<Option<Located<D::File>>, StoreError> {
+    ) -> Result<Look<D::File>, StoreError> {
         use DiskErrorKind as K;
         let file = match self.disk.open(&path, access).await {
             Ok(file) => file,
-            Err(e) if matches!(e.kind, K::NotFound | K::NotDirectory | K::IsDirectory | K::TooLong) => {
-                return Ok(None);
+            Err(e) if e.kind == K::NotFound => return Ok(Look::Absent),
+            Err(e) if matches!(e.kind, K::NotDirectory | K::IsDirectory | K::TooLong) => {
+                return Ok(Look::Blocked);
             }
             Err(e) => return Err(e.into()),
         };
-        // The attribute first: a commit under way changes it only before the file has this name, or in one step.
         let record = self.disk.xattr_get(&file, RECORD_XATTR).await?.map(|bytes| Record::decode(&bytes));
         let stat = self.disk.stat(&file).await?;
-        Ok(stat.regular.then_some(Located { file, path, stat, record }))
+        if !stat.regular {
+            return Ok(Look::Blocked);
+        }
+        Ok(Look::Here(Located { file, path, stat, record }))
     }
 
     /// The object in a located file; `None` if it is absent after all (no record, or a relaxed one that did not survive).

@@ -45,6 +45,11 @@ pub(super) mod slot {
     pub(in super::super) const SPAN_LENGTH: u16 = 2;
 }
 
+/// Where a slot's entry is in the vtable, as the builder counts: after the vtable's two sizes.
+fn vt(slot: u16) -> u16 {
+    4 + 2 * slot
+}
+
 /// Flag: block checksums are in the file beside the object.
 pub(super) const FLAG_BESIDE: u32 = 1;
 /// Flag: part sizes are in the file beside the object.
@@ -84,10 +89,10 @@ pub(super) fn encode(r: &Record) -> Vec<u8> {
     let parts = write_parts(&mut b, r);
     let table = b.start_table();
     for (slot, at) in parts.strings {
-        b.push_slot_always(slot, at);
+        b.push_slot_always(vt(slot), at);
     }
     for (slot, at) in parts.bytes {
-        b.push_slot_always(slot, at);
+        b.push_slot_always(vt(slot), at);
     }
     write_scalars(&mut b, r);
     let root = b.end_table(table);
@@ -102,28 +107,28 @@ pub(super) fn encode(r: &Record) -> Vec<u8> {
 }
 
 fn write_scalars(b: &mut FlatBufferBuilder<'_>, r: &Record) {
-    b.push_slot(slot::SIZE, r.size, 0);
-    b.push_slot(slot::VERSION, r.version, 0);
-    b.push_slot(slot::MODIFIED, r.modified_ns, 0);
-    b.push_slot(slot::COMMIT_MAP, r.commit.map_version, 0);
-    b.push_slot(slot::COMMIT_SEQUENCE, r.commit.sequence, 0);
+    b.push_slot(vt(slot::SIZE), r.size, 0);
+    b.push_slot(vt(slot::VERSION), r.version, 0);
+    b.push_slot(vt(slot::MODIFIED), r.modified_ns, 0);
+    b.push_slot(vt(slot::COMMIT_MAP), r.commit.map_version, 0);
+    b.push_slot(vt(slot::COMMIT_SEQUENCE), r.commit.sequence, 0);
     if r.created_ns != r.modified_ns {
-        b.push_slot_always(slot::CREATED, r.created_ns);
+        b.push_slot_always(vt(slot::CREATED), r.created_ns);
     }
     let mut flags = if r.parts_beside { FLAG_PARTS_BESIDE } else { 0 };
     if let Blocks::Beside { file, .. } = r.blocks {
         flags |= FLAG_BESIDE;
-        b.push_slot(slot::BESIDE_MAP, file.map_version, 0);
-        b.push_slot(slot::BESIDE_SEQUENCE, file.sequence, 0);
+        b.push_slot(vt(slot::BESIDE_MAP), file.map_version, 0);
+        b.push_slot(vt(slot::BESIDE_SEQUENCE), file.sequence, 0);
     }
-    b.push_slot(slot::FLAGS, flags, 0);
-    b.push_slot(slot::BLOCK_LOG2, r.blocks.block_bytes().trailing_zeros() as u8, 0);
-    b.push_slot(slot::COPIES, r.copies, 1);
+    b.push_slot(vt(slot::FLAGS), flags, 0);
+    b.push_slot(vt(slot::BLOCK_LOG2), r.blocks.block_bytes().trailing_zeros() as u8, 0);
+    b.push_slot(vt(slot::COPIES), r.copies, 1);
     if let Some(remote) = &r.remote {
         let code = PROVIDER_CODES.iter().find(|(_, p)| *p == remote.provider).map_or(0, |(code, _)| *code);
-        b.push_slot(slot::REMOTE_PROVIDER, code, 0);
+        b.push_slot(vt(slot::REMOTE_PROVIDER), code, 0);
         if let Some(ns) = remote.modified_ns {
-            b.push_slot_always(slot::REMOTE_MODIFIED, ns);
+            b.push_slot_always(vt(slot::REMOTE_MODIFIED), ns);
         }
     }
 }
@@ -190,9 +195,9 @@ fn write_vectors<'b>(b: &mut FlatBufferBuilder<'b>, r: &Record, parts: &mut Part
             .map(|span| {
                 let file = b.create_string(&span.file);
                 let table = b.start_table();
-                b.push_slot_always(slot::SPAN_FILE, file);
-                b.push_slot(slot::SPAN_OFFSET, span.offset, 0);
-                b.push_slot(slot::SPAN_LENGTH, span.length, 0);
+                b.push_slot_always(vt(slot::SPAN_FILE), file);
+                b.push_slot(vt(slot::SPAN_OFFSET), span.offset, 0);
+                b.push_slot(vt(slot::SPAN_LENGTH), span.length, 0);
                 let end = b.end_table(table);
                 WIPOffset::<flatbuffers::UnionWIPOffset>::new(end.value())
             })
