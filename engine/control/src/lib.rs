@@ -1,1 +1,35 @@
-//! weir-control
+//! The control core of a node: what all nodes agree on, and every request that is not an object transfer.
+//!
+//! [`Control::start`] makes one thread with a tokio current-thread runtime. On it run Raft (openraft, its log and
+//! snapshots in redb) and the answers to control requests of both dialects, called as functions: no sockets.
+//! Nothing there takes longer than 5 ms: disks, merges and large encodings are left to workers. Every change
+//! of buckets, map or configuration goes through the log and is answered after the new [`ClusterView`] is published.
+//!
+//! The control core refuses to know sockets, rings and files of objects; it reaches the node's store and origins
+//! through [`Backend`].
+//!
+//! [`ClusterView`]: weir_cluster::ClusterView
+
+mod api;
+mod backend;
+mod config;
+mod core;
+mod error;
+mod figures;
+mod handle;
+mod raft;
+mod request;
+mod sessions;
+mod thread;
+
+pub use backend::{
+    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemotePage,
+    RemoteQuery, Upload,
+};
+pub use config::{ControlConfig, Identity, SNAPSHOT_ENTRIES};
+pub use error::ControlError;
+pub use handle::ControlHandle;
+pub use raft::command::{Applied, Command, Refused};
+pub use request::{ControlOp, ControlRequest, ControlResponse, Overloaded};
+pub use thread::Control;
+pub(crate) use thread::now_ns;

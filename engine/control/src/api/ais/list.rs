@@ -1,0 +1,249 @@
+//! Listing objects page by page. A page needs nothing from the one before but its token, which says after which
+//! name to go on, so that no state is kept between them; the listing's UUID only goes from page to page.
+
+use std::collections::HashMap;
+
+use weir_ais::{
+    AisError, BucketQuery, CONTENT_JSON, CONTENT_MSGPACK, EntryFacts, EntryFlags, Location, LsoEntry,
+    LsoFlags, LsoMsg, LsoRes, accepts_msgpack,
+};
+use weir_cluster::JobId;
+use weir_store::{ListQuery, Record};
+use weir_types::limits::LIST_PAGE_MAX;
+use weir_types::{Access, Bucket, CustomMeta, Provider};
+
+use super::node::on_worker;
+use super::{Answer, bucket, error, on_bucket, on_mask};
+use crate::api::Asked;
+use crate::core::Core;
+use crate::{ControlError, ControlResponse, LocalEntry, LocalPage, RemoteEntry, RemotePage, RemoteQuery};
+
+/// Local pages that one remote page is merged with at most: what the node holds beyond that between two names of
+/// the origin is no longer there.
+const LOCAL_PAGES_MAX: usize = 64;
+
+/// One page of a bucket.
+pub(super) async fn objects(core: &Core, query: &BucketQuery, mut msg: LsoMsg, asked: &Asked<'_>) -> Answer {
+    let bucket =
+        query.bucket().ok_or_else(|| AisError::Bad("list-objects: expected a bucket name".into()))?;
+    on_bucket(asked, Access::LIST_OBJECTS, &bucket)?;
+    msg.check(&bucket)?;
+    check_prefix(&msg.prefix)?;
+    let has = |flag| msg.flags.has(flag);
+    if has(LsoFlags::DONT_HEAD_REMOTE) && bucket.provider.is_remote() {
+        // The listing itself will tell whether the origin has the bucket.
+    } else {
+        let cluster_only = has(LsoFlags::CACHED) || has(LsoFlags::BUCKET_PRESENT);
+        let info = bucket::seen(core, &bucket, has(LsoFlags::DONT_ADD_REMOTE), cluster_only).await?;
+        on_mask(asked, Access::LIST_OBJECTS, &bucket, &info, "LIST-OBJECTS")?;
+    }
+    if msg.uuid.is_empty() {
+        msg.uuid = crate::sessions::job_id();
+    }
+    JobId::new(msg.uuid.as_str())?;
+    let target = core.identity().target.to_string();
+    let msgpack = accepts_msgpack(asked.head.header("accept").unwrap_or_default());
+    let page = if bucket.provider.is_remote() && !has(LsoFlags::CACHED) {
+        remote(core, &bucket, &msg).await.map_err(error::of)?
+    } else {
+        Raw::Local(core.backend.list_page(&bucket, &list_query(&bucket, &msg)).await.map_err(error::of)?)
+    };
+    let limit = msg.page_entries(&bucket);
+    on_worker(move || {
+        let entries = page.entries(&bucket, &msg, &target);
+        let answer = answer(&msg, entries, page.next(), limit);
+        encode(&answer, msgpack)
+    })
+    .await
+}
+
+fn encode(page: &LsoRes, msgpack: bool) -> ControlResponse {
+    let response = ControlResponse::new(200);
+    if msgpack {
+        response.body(CONTENT_MSGPACK, page.msgpack())
+    } else {
+        response.body(CONTENT_JSON, weir_ais::json(page))
+    }
+}
+
+/// AIS refuses what is no path within a bucket.
+fn check_prefix(prefix: &str) -> Result<(), AisError> {
+    if prefix.split('/').any(|part| matches!(part, "." | "..")) {
+        return Err(AisError::Bad(format!("invalid prefix {prefix:?}: '.' and '..' are not allowed in it")));
+    }
+    Ok(())
+}
+
+fn list_query(bucket: &Bucket, msg: &LsoMsg) -> ListQuery {
+    let no_recursion = msg.flags.has(LsoFlags::NO_RECURSION);
+    ListQuery {
+        prefix: msg.prefix.clone(),
+        start_after: msg.after().to_owned(),
+        delimiter: if no_recursion { "/".into() } else { String::new() },
+        limit: msg.page_entries(bucket),
+    }
+}
+
+/// The page's names are the origin's; a full one is followed by another even if nothing follows, as in AIS.
+fn answer(msg: &LsoMsg, entries: Vec<LsoEntry>, next: Option<&str>, limit: usize) -> LsoRes {
+    let mut page = LsoRes::page(&msg.uuid, entries, limit);
+    if let Some(next) = next {
+        page.continuation_token = next.to_owned();
+    }
+    page
+}
+
+/// A page before it is put into AIS's words.
+enum Raw {
+    Local(LocalPage),
+    Remote { page: RemotePage, local: HashMap<String, LocalEntry>, next: Option<String> },
+}
+
+/// One page of the origin, and what the node holds of it.
+async fn remote(core: &Core, bucket: &Bucket, msg: &LsoMsg) -> Result<Raw, ControlError> {
+    let list = list_query(bucket, msg);
+    let mut query = RemoteQuery { list, continuation: None };
+    let page = loop {
+        let page = core.backend.remote_page(bucket, &query).await?;
+        let empty = page.entries.is_empty() && page.common_prefixes.is_empty();
+        if !(empty && page.more && page.continuation.is_some()) {
+            break page;
+        }
+        query.continuation = page.continuation;
+    };
+    let last_name = page.entries.last().map(|e| e.name.as_str());
+    let last = last_name.max(page.common_prefixes.last().map(String::as_str)).map(str::to_owned);
+    let mut local = HashMap::new();
+    if let Some(last_name) = last_name {
+        let mut query = ListQuery { limit: LIST_PAGE_MAX.min(2 * query.list.limit), ..query.list };
+        for _ in 0..LOCAL_PAGES_MAX {
+            let found = core.backend.list_page(bucket, &query).await?;
+            let past = found.entries.last().is_some_and(|e| e.name.as_str() >= last_name);
+            local.extend(found.entries.into_iter().map(|e| (e.name.as_str().to_owned(), e)));
+            match found.next {
+                Some(next) if !past => query.start_after = next,
+                _ => break,
+            }
+        }
+    }
+    Ok(Raw::Remote { next: last.filter(|_| page.more), page, local })
+}
+
+impl Raw {
+    /// After which name the next page begins, if there is one.
+    fn next(&self) -> Option<&str> {
+        match self {
+            Self::Local(page) => page.next.as_deref(),
+            Self::Remote { next, .. } => next.as_deref(),
+        }
+    }
+
+    /// Objects and directories together in byte order, with what was asked for.
+    fn entries(&self, bucket: &Bucket, msg: &LsoMsg, target: &str) -> Vec<LsoEntry> {
+        let (objects, prefixes): (Vec<LsoEntry>, _) = match self {
+            // Everything in an AIS bucket is in the cluster.
+            Self::Local(_) if msg.flags.has(LsoFlags::NOT_CACHED) => return Vec::new(),
+            Self::Local(page) => {
+                let entry = |e: &LocalEntry| held(e, bucket, msg, target);
+                (page.entries.iter().map(entry).collect(), &page.common_prefixes)
+            }
+            Self::Remote { page, local, .. } => {
+                let wanted = |e: &&RemoteEntry| {
+                    !(msg.flags.has(LsoFlags::NOT_CACHED) && local.contains_key(e.name.as_str()))
+                };
+                let entry = |e: &RemoteEntry| match local.get(e.name.as_str()) {
+                    Some(local) => held(local, bucket, msg, target),
+                    None => outside(e, bucket.provider, msg),
+                };
+                (page.entries.iter().filter(wanted).map(entry).collect(), &page.common_prefixes)
+            }
+        };
+        if prefixes.is_empty() || msg.flags.has(LsoFlags::NO_DIRS) {
+            return objects;
+        }
+        let mut all: Vec<(&str, LsoEntry)> =
+            prefixes.iter().map(|p| (p.as_str(), directory(p, msg))).collect();
+        let names: Vec<String> = objects.iter().map(|o| o.name.clone()).collect();
+        all.extend(names.iter().map(String::as_str).zip(objects));
+        all.sort_by(|a, b| a.0.cmp(b.0));
+        all.into_iter().map(|(_, entry)| entry).collect()
+    }
+}
+
+/// A virtual directory: its name has no slash at the end.
+fn directory(prefix: &str, msg: &LsoMsg) -> LsoEntry {
+    let name = prefix.strip_suffix('/').unwrap_or(prefix);
+    LsoEntry::new(&EntryFacts { name, flags: EntryFlags::DIR, ..EntryFacts::default() }, msg)
+}
+
+/// An object that the node holds.
+fn held(entry: &LocalEntry, bucket: &Bucket, msg: &LsoMsg, target: &str) -> LsoEntry {
+    let record = &entry.record;
+    let remote_version = record.remote.as_ref().map(|r| r.version.clone().unwrap_or_default());
+    let own_version = || if record.version == 0 { String::new() } else { record.version.to_string() };
+    let version = remote_version.unwrap_or_else(own_version);
+    let custom = if msg.wants("custom") { custom_of(record, bucket.provider) } else { CustomMeta::default() };
+    let in_parts = !record.part_runs.is_empty() || record.parts_beside;
+    let chunked = if in_parts { EntryFlags::CHUNKED } else { EntryFlags::default() };
+    let facts = EntryFacts {
+        name: entry.name.as_str(),
+        size: record.size,
+        checksum: record.checksums.first(),
+        atime_ns: record.modified_ns,
+        version: &version,
+        custom: Some(&custom),
+        location: Some(Location { node: target, mountpath: &entry.mountpath }),
+        copies: record.copies.into(),
+        flags: EntryFlags::CACHED | chunked,
+    };
+    LsoEntry::new(&facts, msg)
+}
+
+/// An object that only the origin has.
+fn outside(entry: &RemoteEntry, provider: Provider, msg: &LsoMsg) -> LsoEntry {
+    let version = entry.version.as_deref().unwrap_or_default();
+    let mut custom = CustomMeta::default();
+    if msg.wants("custom") {
+        identity(&mut custom, provider, entry.etag.as_deref(), entry.version.as_deref(), entry.modified_ns);
+    }
+    let facts = EntryFacts {
+        name: entry.name.as_str(),
+        size: entry.size,
+        version,
+        custom: Some(&custom),
+        ..EntryFacts::default()
+    };
+    LsoEntry::new(&facts, msg)
+}
+
+/// Custom metadata with the identity at the origin, under AIS's keys.
+fn custom_of(record: &Record, provider: Provider) -> CustomMeta {
+    let mut custom = record.custom.clone();
+    if let Some(remote) = &record.remote {
+        let (etag, version) = (remote.etag.as_deref(), remote.version.as_deref());
+        identity(&mut custom, provider, etag, version, remote.modified_ns);
+    }
+    custom
+}
+
+fn identity(
+    custom: &mut CustomMeta,
+    provider: Provider,
+    etag: Option<&str>,
+    version: Option<&str>,
+    modified_ns: Option<u64>,
+) {
+    let modified = modified_ns.map(weir_s3::http_date);
+    let pairs = [
+        ("source", Some(provider.as_str())),
+        ("ETag", etag),
+        ("version", version),
+        ("LastModified", modified.as_deref()),
+    ];
+    for (key, value) in pairs {
+        // Of custom metadata that is full the user's own comes first.
+        if let Some(value) = value {
+            let _ = custom.set(key, value);
+        }
+    }
+}

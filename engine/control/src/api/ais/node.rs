@@ -1,0 +1,229 @@
+//! One node: what it knows of the cluster, its condition, its statistics. This process is two nodes, a gateway and
+//! a target, that share everything but their IDs and the disks, which are the target's.
+
+use std::collections::BTreeMap;
+
+use weir_ais::headers::names;
+use weir_ais::{
+    AIS_VERSION, AisError, Capacity, CapacityMountpath, CapacityWithDisks, DaemonPut, JobQuery, LoadAvg,
+    LocalConfig, MemCpu, Mountpaths, NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, SmapJson,
+    SnodeJson, TargetSysInfo, TrackerValue, Unsupported, What, bmd_json, cluster_config_json,
+    node_config_json,
+};
+use weir_cluster::{ClusterView, Node, NodeId, Role};
+
+use super::{Answer, cluster, error, json};
+use crate::api::Asked;
+use crate::core::Core;
+use crate::{ControlError, ControlResponse};
+
+/// The node that a request by way of a gateway is for.
+pub(super) fn addressed(core: &Core, asked: &Asked<'_>) -> Result<NodeId, AisError> {
+    let id = asked.head.header(names::NODE_ID).unwrap_or_default();
+    let own = core.identity();
+    [&own.gateway, &own.target]
+        .into_iter()
+        .find(|own| own.as_str() == id)
+        .cloned()
+        .ok_or_else(|| AisError::NodeNotFound(id.chars().take(64).collect()))
+}
+
+/// `what=` of one node.
+pub(super) async fn about(core: &Core, id: &NodeId, what: What, asked: &Asked<'_>) -> Answer {
+    let view = core.view().map_err(error::of)?;
+    Ok(match what {
+        What::Smap => json(&SmapJson::from(view.smap.as_ref())),
+        What::Bmd => on_worker(move || json(&bmd_json(&view.bmd))).await?,
+        What::Config => json(&node_config_json(&local_config(core).await?, &view)),
+        What::ClusterConfig => json(&cluster_config_json(&view)),
+        What::Snode => json(&SnodeJson::from(find(&view, id)?)),
+        What::SysInfo if find(&view, id)?.role == Role::Target => json(&sys_info(core).await?),
+        What::SysInfo => json(&sys_info(core).await?.mem_cpu),
+        What::NodeStats => json(&stats(core, &view, id).await?),
+        What::NodeStatus => json(&status(core, &view, id).await?),
+        What::Metrics => {
+            let kinds = core.backend.counters().into_keys().map(|name| (name, "counter"));
+            json(&kinds.collect::<BTreeMap<_, _>>())
+        }
+        What::Mountpaths => json(&mountpaths(core).await?),
+        What::Disk => json(&CapacityWithDisks { capacity: capacity(core).await?, disks: BTreeMap::new() }),
+        What::Remote => json(&serde_json::json!({ "a": [], "ver": 1 })),
+        What::Backends => {
+            let providers = core.backend.remote_providers();
+            json(&providers.iter().map(|p| p.as_str()).collect::<Vec<_>>())
+        }
+        What::TargetIps => text(target_hosts(&view)),
+        What::SoftwareVersion => text(AIS_VERSION.into()),
+        What::TlsCertificate => {
+            return Err(Unsupported::new("show", "a certificate: no TLS is configured").into());
+        }
+        What::Log { .. } => return Err(Unsupported::new("show", "logs (they go to standard error)").into()),
+        What::JobStatus | What::JobStatusAll | What::JobSnaps | What::JobsRunning => {
+            let target = core.identity().target.as_str();
+            return cluster::jobs(&what, &JobQuery::read(&asked.body)?, target);
+        }
+    })
+}
+
+/// PUT to one node.
+pub(super) fn change(assignments: Option<Vec<(String, String)>>, asked: &Asked<'_>) -> Answer {
+    Err(match DaemonPut::read(assignments, &asked.body)? {
+        DaemonPut::ResetStats { .. } => Unsupported::new("reset", "statistics").into(),
+        DaemonPut::RotateLogs => Unsupported::new("rotate", "logs (they go to standard error)").into(),
+        DaemonPut::Unsupported(what) => what.into(),
+    })
+}
+
+fn find<'v>(view: &'v ClusterView, id: &NodeId) -> Result<&'v Node, AisError> {
+    view.smap.node(id.as_str()).ok_or_else(|| AisError::NodeNotFound(id.to_string()))
+}
+
+fn text(text: String) -> ControlResponse {
+    ControlResponse::new(200).body("text/plain; charset=utf-8", text)
+}
+
+/// Runs what may take long away from the control thread.
+pub(super) async fn on_worker<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, AisError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| error::of(ControlError::Thread(format!("control worker: {e}"))))
+}
+
+/// Host names of the targets' three listeners, as AIS lists them for firewalls.
+fn target_hosts(view: &ClusterView) -> String {
+    let mut hosts = Vec::new();
+    for target in view.smap.targets.values() {
+        for net in [&target.public, &target.intra_control, &target.intra_data] {
+            if !hosts.contains(&net.host.as_str()) {
+                hosts.push(net.host.as_str());
+            }
+        }
+    }
+    hosts.join(",")
+}
+
+async fn local_config(core: &Core) -> Result<LocalConfig, AisError> {
+    let (config, facts) = (&core.config, core.backend.mountpaths().await.map_err(error::of)?);
+    let mut local = LocalConfig {
+        fspaths: facts.into_iter().map(|m| (m.path, m.label)).collect(),
+        confdir: config.state_dir.display().to_string(),
+        ..LocalConfig::default()
+    };
+    let net = &mut local.host_net;
+    (net.hostname, net.port) = (config.public.host.clone(), config.public.port.to_string());
+    net.hostname_intra_control = config.intra_control.host.clone();
+    net.port_intra_control = config.intra_control.port.to_string();
+    net.hostname_intra_data = config.intra_data.host.clone();
+    net.port_intra_data = config.intra_data.port.to_string();
+    Ok(local)
+}
+
+/// The target's mountpaths by state.
+pub(super) async fn mountpaths(core: &Core) -> Result<Mountpaths, AisError> {
+    let mut out = Mountpaths::default();
+    for mountpath in core.backend.mountpaths().await.map_err(error::of)? {
+        let list = if mountpath.disabled.is_some() { &mut out.disabled } else { &mut out.available };
+        list.push(mountpath.path);
+    }
+    Ok(out)
+}
+
+/// The target's space.
+pub(super) async fn capacity(core: &Core) -> Result<Capacity, AisError> {
+    let mut mountpaths = BTreeMap::new();
+    for facts in core.backend.mountpaths().await.map_err(error::of)? {
+        let mut mountpath = CapacityMountpath {
+            mountpath_label: facts.label,
+            disks: facts.disks,
+            used: facts.used,
+            avail: facts.free,
+            pct_used: i32::try_from(percent(facts.used, facts.used.saturating_add(facts.free)))
+                .unwrap_or(100),
+            ..CapacityMountpath::default()
+        };
+        mountpath.fs.fs = facts.device;
+        mountpath.fs.fs_type = facts.fs_type;
+        mountpath.fs.fs_id = facts.fs_id;
+        mountpaths.insert(facts.path, mountpath);
+    }
+    Ok(Capacity::new(mountpaths))
+}
+
+/// `part` of `whole` in percent, rounded down.
+pub(super) fn percent(part: u64, whole: u64) -> u64 {
+    let percent = u128::from(part) * 100 / u128::from(whole.max(1));
+    u64::try_from(percent).unwrap_or(100).min(100)
+}
+
+/// A node's statistics. Only the target has any.
+pub(super) async fn stats(core: &Core, view: &ClusterView, id: &NodeId) -> Result<NodeStats, AisError> {
+    let node = find(view, id)?;
+    let (tracker, capacity) = match node.role {
+        Role::Gateway => (BTreeMap::new(), Capacity::default()),
+        Role::Target => {
+            let value = |v: i64| TrackerValue { v: u64::try_from(v).unwrap_or(0) };
+            let counters = core.backend.counters().into_iter().map(|(name, v)| (name, value(v)));
+            (counters.collect(), capacity(core).await?)
+        }
+    };
+    Ok(NodeStats { snode: node.into(), tracker, capacity })
+}
+
+async fn status(core: &Core, view: &ClusterView, id: &NodeId) -> Result<NodeStatus, AisError> {
+    let node = find(view, id)?;
+    let ready = core.backend.is_ready();
+    let state =
+        NodeStateInfo::new(view, if ready { NodeStateFlags::OK } else { NodeStateFlags::CLUSTER_STARTED });
+    let stats = stats(core, view, id).await?;
+    Ok(NodeStatus::new(node, view, state, stats, sys_info(core).await?))
+}
+
+/// Memory, CPU and space of this host.
+pub(super) async fn sys_info(core: &Core) -> Result<TargetSysInfo, AisError> {
+    let capacity = capacity(core).await?;
+    let fs_capacity = capacity.total_used.saturating_add(capacity.total_avail);
+    Ok(TargetSysInfo {
+        mem_cpu: on_worker(mem_cpu).await?,
+        fs_used: capacity.total_used,
+        fs_capacity,
+        pct_fs_used: percent(capacity.total_used, fs_capacity),
+    })
+}
+
+/// From the kernel's own files; what cannot be read is zero.
+fn mem_cpu() -> MemCpu {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let loadavg = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    mem_cpu_of(&meminfo, &loadavg, cpus)
+}
+
+fn mem_cpu_of(meminfo: &str, loadavg: &str, cpus: usize) -> MemCpu {
+    let bytes = |name: &str| -> u64 {
+        let line = meminfo.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) << 10
+    };
+    let (all, mem_avail) = (bytes("MemTotal"), bytes("MemAvailable"));
+    let mem_used = all.saturating_sub(mem_avail);
+    let mut loads = loadavg.split(' ').map(|n| n.parse().unwrap_or(0.0));
+    let mut load = || loads.next().unwrap_or(0.0);
+    let load_avg = LoadAvg { one: load(), five: load(), fifteen: load() };
+    let pct_cpu_used = (load_avg.one * 100.0 / cpus.max(1) as f64).min(100.0);
+    let pct_mem_used = if all == 0 { 0.0 } else { mem_used as f64 * 100.0 / all as f64 };
+    MemCpu { mem_used, mem_avail, pct_mem_used, pct_cpu_used, load_avg, cpu_util: pct_cpu_used as i64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_files() {
+        let info = mem_cpu_of("MemTotal:  4 kB\nMemAvailable:  1 kB\n", "0.50 1.00 2.00 1/2 3\n", 2);
+        assert_eq!((info.mem_used, info.mem_avail, info.pct_mem_used), (3072, 1024, 75.0));
+        assert_eq!((info.load_avg.fifteen, info.cpu_util), (2.0, 25));
+        assert_eq!(mem_cpu_of("", "", 0), MemCpu::default());
+        assert_eq!((percent(1, 0), percent(1, 3), percent(u64::MAX, u64::MAX)), (100, 33, 100));
+    }
+}

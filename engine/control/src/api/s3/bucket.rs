@@ -1,0 +1,70 @@
+//! Buckets as such: listing, making, removing.
+
+use weir_cluster::{BucketInfo, BucketPropsPatch};
+use weir_s3::render::Owner;
+use weir_s3::uploads::{BucketEntry, ListBuckets};
+use weir_s3::{S3Code, S3Error, check_new_bucket, documents};
+use weir_types::{Access, Bucket, BucketName, Provider};
+
+use super::{Answer, Asked, document, error};
+use crate::ControlResponse;
+use crate::core::Core;
+
+/// The buckets of the cluster that the caller may list, and those that its origins offer.
+pub(super) async fn list_buckets(core: &Core, query: &ListBuckets, asked: &Asked<'_>) -> Answer {
+    let _permit = asked.grant.require_cluster(Access::LIST_BUCKETS).map_err(error::denied)?;
+    let view = core.view().map_err(error::of)?;
+    let mut all: Vec<(Bucket, u64)> = view
+        .bmd
+        .iter()
+        .filter(|(bucket, _)| bucket.namespace.is_global())
+        .map(|(bucket, info)| (bucket.clone(), info.created_ns))
+        .collect();
+    all.extend(core.unknown_remote_buckets(None).await.into_iter().map(|bucket| (bucket, 0)));
+    all.retain(|(bucket, _)| asked.grant.access_to(bucket).allows(Access::LIST_OBJECTS));
+    // By name alone, as this API names them; of several providers' buckets of one name the cluster's come first.
+    all.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+    all.dedup_by(|later, first| later.0.name == first.0.name);
+    let entries: Vec<BucketEntry<'_>> = all
+        .iter()
+        .map(|(bucket, created_ns)| BucketEntry { name: bucket.name.as_str(), created_ns: *created_ns })
+        .collect();
+    Ok(document(query.render(&entries, &Owner::default())))
+}
+
+/// Makes an `ais://` bucket.
+pub(super) async fn create(core: &Core, name: BucketName, asked: &Asked<'_>) -> Answer {
+    let _permit = asked.grant.require_cluster(Access::CREATE_BUCKET).map_err(error::denied)?;
+    check_new_bucket(name.as_str())?;
+    // One region: whatever constraint the client was configured with is accepted and means nothing.
+    let _constraint = documents::parse_create_bucket(&asked.body)?;
+    let view = core.view().map_err(error::of)?;
+    if view.bmd.by_name(&name).map_err(error::of)?.is_some() {
+        return Err(S3Error::from(S3Code::BucketAlreadyOwnedByYou).with("BucketName", name.as_str()));
+    }
+    let location = format!("/{name}");
+    let defaults = BucketPropsPatch::new([], false).map_err(error::of)?;
+    core.create_bucket(Bucket::global(Provider::Ais, name), defaults).await.map_err(error::of)?;
+    Ok(ControlResponse::new(200).with("Location", location))
+}
+
+/// Removes an empty bucket.
+pub(super) async fn delete(core: &Core, bucket: Bucket, info: &BucketInfo) -> Answer {
+    if bucket.provider.is_remote() {
+        return Err(S3Error::not_implemented("deleting a bucket of an origin"));
+    }
+    if !core.backend.is_empty(&bucket).await.map_err(error::of)? {
+        return Err(S3Error::from(S3Code::BucketNotEmpty).with("BucketName", bucket.name.as_str()));
+    }
+    core.destroy_bucket(bucket, Some(info.bid)).await.map_err(error::of)?;
+    Ok(ControlResponse::new(204))
+}
+
+/// Objects have one version. Saying that it stays so is accepted; asking for old versions to be kept is not,
+/// for then an overwrite would lose what the client believes is kept.
+pub(super) fn put_versioning(body: &[u8]) -> Answer {
+    match documents::parse_versioning(body)? {
+        true => Err(S3Error::not_implemented("keeping old versions of objects")),
+        false => Ok(ControlResponse::new(200)),
+    }
+}

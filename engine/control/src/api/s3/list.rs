@@ -1,0 +1,135 @@
+//! Listings of objects and uploads.
+
+use std::borrow::Cow;
+
+use weir_s3::listing::{Entry, ListObjects, ListVersions, Page, Scope};
+use weir_s3::render::Owner;
+use weir_s3::uploads::{ListUploads, UploadEntry};
+use weir_store::ListQuery;
+use weir_types::Bucket;
+
+use super::{Answer, document, error};
+use crate::core::Core;
+use crate::{ControlError, ControlResponse, RemoteQuery};
+
+/// One object as S3 lists it.
+struct Listed {
+    key: String,
+    size: u64,
+    mtime_ns: u64,
+    etag: String,
+}
+
+/// One page, owned, so that a worker can render it.
+#[derive(Default)]
+struct Found {
+    entries: Vec<Listed>,
+    prefixes: Vec<String>,
+    truncated: bool,
+}
+
+/// ListObjects of both generations.
+pub(super) async fn objects(core: &Core, bucket: &Bucket, query: &ListObjects) -> Answer {
+    let found = find(core, bucket, &query.scope, query.after()).await.map_err(error::of)?;
+    let (query, name) = (query.clone(), bucket.name.clone());
+    rendered(move || query.render(name.as_str(), &found.page(), &Owner::default())).await
+}
+
+/// ListObjectVersions: each object's one version.
+pub(super) async fn versions(core: &Core, bucket: &Bucket, query: &ListVersions) -> Answer {
+    let found = find(core, bucket, &query.scope, query.after()).await.map_err(error::of)?;
+    let (query, name) = (query.clone(), bucket.name.clone());
+    rendered(move || query.render(name.as_str(), &found.page(), &Owner::default())).await
+}
+
+/// ListMultipartUploads.
+pub(super) async fn uploads(core: &Core, bucket: &Bucket, query: &ListUploads) -> Answer {
+    let mut uploads = core.backend.uploads(bucket).await.map_err(error::of)?;
+    let (query, name) = (query.clone(), bucket.name.clone());
+    rendered(move || {
+        uploads.sort_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
+        let entries: Vec<UploadEntry<'_>> = uploads
+            .iter()
+            .map(|u| UploadEntry { key: u.key.as_str(), upload_id: &u.id, initiated_ns: u.initiated_ns })
+            .collect();
+        query.render(name.as_str(), &entries, &Owner::default())
+    })
+    .await
+}
+
+/// A document that takes long to write.
+async fn rendered(
+    render: impl FnOnce() -> Vec<u8> + Send + 'static,
+) -> Result<ControlResponse, weir_s3::S3Error> {
+    let xml = tokio::task::spawn_blocking(render).await;
+    xml.map(document).map_err(|e| error::of(ControlError::Thread(format!("listing worker: {e}"))))
+}
+
+impl Listed {
+    fn entry(&self) -> Entry<'_> {
+        Entry { key: &self.key, size: self.size, mtime_ns: self.mtime_ns, etag: Cow::Borrowed(&self.etag) }
+    }
+}
+
+impl Found {
+    fn page(&self) -> Page<'_> {
+        Page {
+            entries: self.entries.iter().map(Listed::entry).collect(),
+            prefixes: self.prefixes.iter().map(String::as_str).collect(),
+            truncated: self.truncated,
+        }
+    }
+}
+
+async fn find(
+    core: &Core,
+    bucket: &Bucket,
+    scope: &Scope,
+    after: Option<&str>,
+) -> Result<Found, ControlError> {
+    if scope.max_keys == 0 {
+        return Ok(Found::default());
+    }
+    let query = ListQuery {
+        prefix: scope.prefix.clone(),
+        start_after: after.unwrap_or_default().to_owned(),
+        delimiter: scope.delimiter.clone().unwrap_or_default(),
+        limit: scope.max_keys,
+    };
+    if bucket.provider.is_remote() {
+        return at_origin(core, bucket, query).await;
+    }
+    let page = core.backend.list_page(bucket, &query).await?;
+    let entries = page.entries.into_iter().map(|e| Listed {
+        size: e.record.size,
+        mtime_ns: e.record.modified_ns,
+        etag: e.record.etag.as_ref().map(ToString::to_string).unwrap_or_default(),
+        key: e.name.into(),
+    });
+    Ok(Found { entries: entries.collect(), prefixes: page.common_prefixes, truncated: page.next.is_some() })
+}
+
+/// A remote bucket lists what its origin has. Names that no object here can have are left out, so that a page
+/// may come empty although more follows; then the next one is asked for.
+async fn at_origin(core: &Core, bucket: &Bucket, list: ListQuery) -> Result<Found, ControlError> {
+    let mut query = RemoteQuery { list, continuation: None };
+    loop {
+        let page = core.backend.remote_page(bucket, &query).await?;
+        let empty = page.entries.is_empty() && page.common_prefixes.is_empty();
+        if empty && page.more && page.continuation.is_some() {
+            query.continuation = page.continuation;
+            continue;
+        }
+        let entries = page.entries.into_iter().map(|e| Listed {
+            size: e.size,
+            mtime_ns: e.modified_ns.unwrap_or(0),
+            etag: e.etag.unwrap_or_default(),
+            key: e.name.into(),
+        });
+        return Ok(Found {
+            entries: entries.collect(),
+            prefixes: page.common_prefixes,
+            truncated: page.more,
+        });
+    }
+}

@@ -1,0 +1,193 @@
+//! What the control core asks of the node: its local store, its origins and its figures.
+//!
+//! The node implements [`Backend`]; tests implement it in memory. Futures are boxed and `Send`, so that the work
+//! itself may run anywhere: the control thread only awaits it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use weir_store::{ListQuery, Record, StoreError, Terms};
+use weir_types::{Bucket, ObjectName, Provider};
+
+/// What every call of [`Backend`] returns.
+pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + Send + 'a>>;
+
+/// The node, as the control core sees it.
+pub trait Backend: Send + Sync + 'static {
+    /// One page of what this node holds of `bucket`, over all mountpaths, in the byte order of whole names.
+    /// A bucket with nothing in it is an empty page, not an error.
+    fn list_page<'a>(&'a self, bucket: &'a Bucket, query: &'a ListQuery) -> BackendFuture<'a, LocalPage>;
+
+    /// The metadata of one object that this node holds; `None` if it does not hold it.
+    fn object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, Option<Record>>;
+
+    /// Removes one object as a client's DELETE does, if `terms` hold; `false` if there was none and none was required.
+    fn delete_object<'a>(
+        &'a self,
+        bucket: &'a Bucket,
+        name: &'a ObjectName,
+        terms: &'a Terms,
+    ) -> BackendFuture<'a, bool>;
+
+    /// Whether the bucket holds no object. Open multipart uploads do not count.
+    fn is_empty<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, bool>;
+
+    /// Removes everything that this node keeps of `bucket`, which is no longer in the cluster view (or, with an
+    /// eviction that keeps it there, whose copies go). Resolves when nothing of it is visible any more.
+    fn remove_bucket_data<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, ()>;
+
+    /// Open multipart uploads of `bucket`, in the order of key, then of initiation.
+    fn uploads<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, Vec<Upload>>;
+
+    /// State and space of every mountpath.
+    fn mountpaths(&self) -> BackendFuture<'_, Vec<MountpathFacts>>;
+
+    /// One page of what the origin holds of a remote bucket.
+    fn remote_page<'a>(&'a self, bucket: &'a Bucket, query: &'a RemoteQuery)
+    -> BackendFuture<'a, RemotePage>;
+
+    /// Whether the origin has the bucket: [`BackendError::NoBucket`] if it does not. `endpoint` is the property
+    /// `extra.aws.endpoint` that the bucket is about to get; without it a known bucket's own applies.
+    fn remote_head<'a>(&'a self, bucket: &'a Bucket, endpoint: Option<&'a str>) -> BackendFuture<'a, ()>;
+
+    /// Every bucket that the node's credentials see at the origins of `provider`.
+    fn remote_buckets(&self, provider: Provider) -> BackendFuture<'_, Vec<Bucket>>;
+
+    /// Providers that have an origin configured.
+    fn remote_providers(&self) -> Vec<Provider>;
+
+    /// Counters by AIS's tracker names (`get.n`, `put.size`, ...), for statistics queries.
+    fn counters(&self) -> BTreeMap<String, i64>;
+
+    /// Figures of shards, disks and operations in Prometheus text, to be joined with the control core's own.
+    fn metrics_text(&self) -> String;
+
+    /// Whether the node takes client requests: its mountpaths are attached and recovered.
+    fn is_ready(&self) -> bool;
+}
+
+/// One page of what this node holds.
+#[derive(Clone, Debug, Default)]
+pub struct LocalPage {
+    /// Objects in byte order.
+    pub entries: Vec<LocalEntry>,
+    /// Common prefixes in byte order, delimiter included.
+    pub common_prefixes: Vec<String>,
+    /// Where the next page starts after; `None`: this is the last.
+    pub next: Option<String>,
+}
+
+/// One object that this node holds.
+#[derive(Clone, Debug)]
+pub struct LocalEntry {
+    /// Name.
+    pub name: ObjectName,
+    /// Metadata.
+    pub record: Record,
+    /// Root of the mountpath that holds it.
+    pub mountpath: Arc<str>,
+}
+
+/// An open multipart upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Object that it will become.
+    pub key: ObjectName,
+    /// Its ID.
+    pub id: String,
+    /// When it was begun, nanoseconds since 1970.
+    pub initiated_ns: u64,
+}
+
+/// State and space of a mountpath.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MountpathFacts {
+    /// Its root.
+    pub path: String,
+    /// The operator's label; empty as a rule.
+    pub label: String,
+    /// Device of the file system, such as `/dev/nvme0n1p1`.
+    pub device: String,
+    /// Type of the file system, such as `xfs`.
+    pub fs_type: String,
+    /// `f_fsid` of the file system.
+    pub fs_id: [i32; 2],
+    /// Disks under the file system, such as `nvme0n1`.
+    pub disks: Vec<String>,
+    /// Bytes in use.
+    pub used: u64,
+    /// Bytes free.
+    pub free: u64,
+    /// Why it takes no requests; `None` while it does.
+    pub disabled: Option<String>,
+}
+
+/// Which part of a remote bucket to list.
+#[derive(Clone, Debug, Default)]
+pub struct RemoteQuery {
+    /// Prefix, start, delimiter and limit, as for a local page; the origin may give fewer.
+    pub list: ListQuery,
+    /// [`RemotePage::continuation`] of the page before, which outweighs `start_after`.
+    pub continuation: Option<String>,
+}
+
+/// One page of what an origin holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemotePage {
+    /// Objects in byte order.
+    pub entries: Vec<RemoteEntry>,
+    /// Common prefixes in byte order, delimiter included.
+    pub common_prefixes: Vec<String>,
+    /// Whether names follow.
+    pub more: bool,
+    /// The origin's own token of the next page.
+    pub continuation: Option<String>,
+}
+
+/// One object at an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteEntry {
+    /// Name.
+    pub name: ObjectName,
+    /// Bytes.
+    pub size: u64,
+    /// ETag without quotes.
+    pub etag: Option<String>,
+    /// Version there.
+    pub version: Option<String>,
+    /// Last change there, nanoseconds since 1970.
+    pub modified_ns: Option<u64>,
+}
+
+/// Why the node could not do what the control core asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// The local store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The origin has no such bucket.
+    #[error("remote bucket \"{0}\" does not exist")]
+    NoBucket(Bucket),
+    /// The origin refuses the credentials or the operation.
+    #[error("origin of \"{bucket}\" refused: {what}")]
+    Denied {
+        /// Which bucket.
+        bucket: Bucket,
+        /// What the origin said, and what to do.
+        what: String,
+    },
+    /// No origin is configured for the provider.
+    #[error("no origin is configured for {}", .0.as_str())]
+    NotConfigured(Provider),
+    /// The origin cannot be reached or has an error of its own: the same call may succeed later.
+    #[error("origin failed: {0}")]
+    Origin(String),
+    /// The node cannot do this, now or later.
+    #[error("{0} is not supported")]
+    Unsupported(String),
+    /// Too much is under way: the same call may succeed shortly.
+    #[error("{0}")]
+    Busy(String),
+}

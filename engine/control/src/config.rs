@@ -1,0 +1,57 @@
+use std::path::PathBuf;
+
+use weir_cluster::{ClusterConfig, ClusterUuid, NetInfo, NodeId};
+
+/// Log entries between two snapshots of the replicated state.
+pub const SNAPSHOT_ENTRIES: u64 = 2000;
+
+/// What the control core of one node is started with.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    /// Directory of the replicated state; made if absent, readable by the owner only.
+    pub state_dir: PathBuf,
+    /// ID of this node's gateway; `None`: the stored one, made at first start.
+    pub gateway: Option<NodeId>,
+    /// ID of this node's target; `None`: the stored one, made at first start.
+    pub target: Option<NodeId>,
+    /// Where clients reach this node.
+    pub public: NetInfo,
+    /// Where nodes reach it for control.
+    pub intra_control: NetInfo,
+    /// Where nodes reach it for data.
+    pub intra_data: NetInfo,
+    /// CPU that the control thread is pinned to.
+    pub cpu: Option<usize>,
+    /// Configuration of a cluster made by this start; a cluster that exists keeps its own.
+    pub cluster: ClusterConfig,
+    /// Log entries between two snapshots: [`SNAPSHOT_ENTRIES`].
+    pub snapshot_entries: u64,
+}
+
+impl ControlConfig {
+    /// Defaults for a node whose three listeners are one endpoint.
+    pub fn new(state_dir: impl Into<PathBuf>, net: NetInfo) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            gateway: None,
+            target: None,
+            public: net.clone(),
+            intra_control: net.clone(),
+            intra_data: net,
+            cpu: None,
+            cluster: ClusterConfig::default(),
+            snapshot_entries: SNAPSHOT_ENTRIES,
+        }
+    }
+}
+
+/// Who this node is: the same for the life of its state directory.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Identity {
+    /// The cluster it belongs to, or makes at its first start.
+    pub cluster: ClusterUuid,
+    /// Its gateway role.
+    pub gateway: NodeId,
+    /// Its target role.
+    pub target: NodeId,
+}

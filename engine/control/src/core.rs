@@ -1,0 +1,132 @@
+//! What the control thread works with, shared by everything that runs on it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_cluster::{BucketInfo, BucketPropsPatch, ClusterView};
+use weir_types::{Bucket, BucketName, Provider};
+
+use crate::figures::Figures;
+use crate::handle::of_bucket;
+use crate::raft::command::Command;
+use crate::raft::node::RaftNode;
+use crate::sessions::Sessions;
+use crate::{Backend, BackendError, ControlError, Identity, Refused};
+
+/// The control core.
+pub(crate) struct Core {
+    pub(crate) raft: RaftNode,
+    pub(crate) backend: Arc<dyn Backend>,
+    /// Where the local part of a node's configuration comes from.
+    pub(crate) config: crate::ControlConfig,
+    /// Listing sessions and summary jobs.
+    pub(crate) sessions: Sessions,
+    pub(crate) figures: Figures,
+    /// When this process's control core was ready.
+    pub(crate) started: Instant,
+}
+
+impl Core {
+    /// The view of now. There always is one: the core runs only once the cluster is made.
+    pub(crate) fn view(&self) -> Result<Arc<ClusterView>, ControlError> {
+        self.raft.view()
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        self.raft.identity()
+    }
+
+    /// Makes a bucket.
+    pub(crate) async fn create_bucket(
+        &self,
+        bucket: Bucket,
+        props: BucketPropsPatch,
+    ) -> Result<BucketInfo, ControlError> {
+        let now_ns = crate::now_ns();
+        of_bucket(self.raft.propose(Command::CreateBucket { bucket, props, now_ns }).await?)
+    }
+
+    /// Forgets a bucket, then removes what the node keeps of it. Shards serve nothing of it from the moment the
+    /// view is out, so a removal that fails leaves garbage, never a visible object.
+    pub(crate) async fn destroy_bucket(&self, bucket: Bucket, bid: Option<u64>) -> Result<(), ControlError> {
+        self.raft.propose(Command::DestroyBucket { bucket: bucket.clone(), bid }).await?;
+        self.backend.remove_bucket_data(&bucket).await?;
+        Ok(())
+    }
+
+    /// A bucket of the cluster; a remote one that only its origin has is taken in, unless `dont_add`.
+    pub(crate) async fn bucket(&self, bucket: &Bucket, dont_add: bool) -> Result<BucketInfo, ControlError> {
+        if let Some(info) = self.view()?.bmd.get(bucket) {
+            return Ok(info.clone());
+        }
+        if dont_add || !bucket.provider.is_remote() {
+            return Err(Refused::BucketNotFound(bucket.clone()).into());
+        }
+        self.find_remote(bucket).await
+    }
+
+    /// Asks the origin for the bucket and takes it in.
+    pub(crate) async fn find_remote(&self, bucket: &Bucket) -> Result<BucketInfo, ControlError> {
+        if !bucket.namespace.is_global() {
+            return Err(Refused::BucketNotFound(bucket.clone()).into());
+        }
+        self.backend.remote_head(bucket, None).await?;
+        self.add_remote(bucket).await
+    }
+
+    /// Takes in a remote bucket without asking its origin.
+    pub(crate) async fn add_remote(&self, bucket: &Bucket) -> Result<BucketInfo, ControlError> {
+        let now_ns = crate::now_ns();
+        of_bucket(self.raft.propose(Command::AddRemoteBucket { bucket: bucket.clone(), now_ns }).await?)
+    }
+
+    /// The one bucket of this name, as the S3 API names buckets; one that only an origin has is taken in.
+    pub(crate) async fn bucket_by_name(
+        &self,
+        name: &BucketName,
+    ) -> Result<Option<(Bucket, BucketInfo)>, ControlError> {
+        if let Some((bucket, info)) = self.view()?.bmd.by_name(name)? {
+            return Ok(Some((bucket.clone(), info.clone())));
+        }
+        for provider in self.backend.remote_providers() {
+            let bucket = Bucket::global(provider, name.clone());
+            match self.find_remote(&bucket).await {
+                Ok(info) => return Ok(Some((bucket, info))),
+                Err(e) if is_absence(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Buckets that the origins of `provider` (all if none) have and the cluster does not, in order.
+    /// An origin that fails hides only its own.
+    pub(crate) async fn unknown_remote_buckets(&self, provider: Option<Provider>) -> Vec<Bucket> {
+        let mut found = Vec::new();
+        for p in self.backend.remote_providers() {
+            if provider.is_some_and(|only| only != p) {
+                continue;
+            }
+            match self.backend.remote_buckets(p).await {
+                Ok(buckets) => found.extend(buckets),
+                Err(e) => tracing::warn!("buckets of {} are not listed: {e}", p.as_str()),
+            }
+        }
+        if let Ok(view) = self.view() {
+            found.retain(|b| view.bmd.get(b).is_none());
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+/// Whether the origin says that it has no such bucket, or may not tell.
+fn is_absence(error: &ControlError) -> bool {
+    matches!(
+        error,
+        ControlError::Backend(
+            BackendError::NoBucket(_) | BackendError::NotConfigured(_) | BackendError::Denied { .. }
+        )
+    )
+}

@@ -1,0 +1,47 @@
+//! The types that openraft is instantiated with.
+
+use std::fmt;
+use std::io::Cursor;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::{Answer, Command};
+
+/// A voter's or learner's number in Raft: the placement digest of its node ID.
+pub(crate) type RaftId = u64;
+
+/// What Raft keeps of a peer beside its number.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    /// The node ID, as in the cluster map.
+    pub(crate) node: String,
+    /// Where its intra-control listener is: `host:port`; empty while unknown, and then it is unreachable.
+    pub(crate) endpoint: String,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.node, self.endpoint)
+    }
+}
+
+openraft::declare_raft_types!(
+    /// Raft as the control core uses it.
+    pub Types:
+        D = Command,
+        R = Answer,
+        NodeId = RaftId,
+        Node = Peer,
+        Entry = openraft::Entry<Types>,
+        SnapshotData = Cursor<Vec<u8>>,
+        AsyncRuntime = openraft::TokioRuntime,
+);
+
+/// openraft's types, instantiated.
+pub(crate) type LogId = openraft::LogId<RaftId>;
+pub(crate) type Vote = openraft::Vote<RaftId>;
+pub(crate) type Entry = openraft::Entry<Types>;
+pub(crate) type StorageError = openraft::StorageError<RaftId>;
+pub(crate) type StoredMembership = openraft::StoredMembership<RaftId, Peer>;
+pub(crate) type SnapshotMeta = openraft::SnapshotMeta<RaftId, Peer>;
+pub(crate) type Raft = openraft::Raft<Types>;

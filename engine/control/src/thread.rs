@@ -1,0 +1,187 @@
+//! The control thread: starts Raft, serves what the shards hand over, and stops in order.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use weir_types::limits::CONTROL_QUEUE_MAX;
+
+use crate::core::Core;
+use crate::figures::Figures;
+use crate::handle::{Call, Message, Shared};
+use crate::raft::db::Db;
+use crate::raft::node::{RaftNode, identity};
+use crate::sessions::Sessions;
+use crate::{Backend, ControlConfig, ControlError, ControlHandle, ControlOp, ControlRequest, Identity, api};
+
+/// Worker threads of the control core: redb, listing merges, encodings.
+const WORKERS_MAX: usize = 8;
+/// Seconds that a stop waits for answers under way.
+const STOP_SECONDS_MAX: u64 = 10;
+
+/// The control core of a node.
+pub struct Control;
+
+impl Control {
+    /// Who a node with this configuration is, made and stored at first use: for parts of the node that need its
+    /// IDs before the control core runs. Fails while a control core runs on the same directory.
+    pub fn identity(config: &ControlConfig) -> Result<Identity, ControlError> {
+        identity(&Db::open(&config.state_dir)?, config)
+    }
+
+    /// Starts the control thread and waits until this node leads, has applied its whole log and has published a
+    /// view. `backend` is asked nothing before that.
+    pub fn start(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<ControlHandle, ControlError> {
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let (messages, incoming) = mpsc::unbounded_channel();
+        let under_way = Arc::new(Semaphore::new(CONTROL_QUEUE_MAX));
+        let everywhere = sched_getaffinity(Pid::from_raw(0)).ok();
+        let permits = under_way.clone();
+        let program = move || {
+            let result = pin(config.cpu).and_then(|()| runtime(everywhere)).and_then(|runtime| {
+                let core = runtime.block_on(prepare(config, backend))?;
+                Ok((runtime, core))
+            });
+            match result {
+                Ok((runtime, core)) => {
+                    let first = core.raft.published().views().cloned();
+                    // The starter waits; if it went away, the messages' sender did too, and the loop ends at once.
+                    let _ = ready.send(Ok((core.identity().clone(), first)));
+                    runtime.block_on(serve(core, incoming, permits));
+                    runtime.shutdown_timeout(Duration::from_secs(STOP_SECONDS_MAX));
+                }
+                Err(e) => {
+                    let _ = ready.send(Err(e));
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("control".into())
+            .spawn(program)
+            .map_err(|e| ControlError::Thread(e.to_string()))?;
+        let died = |_| ControlError::Thread("it ended while starting".into());
+        let (identity, views) = started.recv().map_err(died)??;
+        let views = views.ok_or_else(|| ControlError::NoAgreement("no view after start".into()))?;
+        let thread = Mutex::new(Some(thread));
+        Ok(ControlHandle { shared: Arc::new(Shared { messages, under_way, views, identity, thread }) })
+    }
+}
+
+/// Nanoseconds since 1970; 0 if the clock is before.
+pub(crate) fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn pin(cpu: Option<usize>) -> Result<(), ControlError> {
+    let Some(cpu) = cpu else { return Ok(()) };
+    let failed = |e: nix::Error| ControlError::Thread(format!("pinning to CPU {cpu}: {e}"));
+    let mut set = CpuSet::new();
+    set.set(cpu).map_err(failed)?;
+    sched_setaffinity(Pid::from_raw(0), &set).map_err(failed)
+}
+
+/// The runtime. Its workers inherit this thread's one CPU unless they are told otherwise: `everywhere` is where
+/// the process may run.
+fn runtime(everywhere: Option<CpuSet>) -> Result<tokio::runtime::Runtime, ControlError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(WORKERS_MAX)
+        .thread_name("control-worker")
+        .on_thread_start(move || {
+            if let Some(set) = &everywhere {
+                // A worker that stays on one CPU is slow, not wrong.
+                let _ = sched_setaffinity(Pid::from_raw(0), set);
+            }
+        })
+        .build()
+        .map_err(|e| ControlError::Thread(e.to_string()))
+}
+
+async fn prepare(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<Arc<Core>, ControlError> {
+    let db = Db::open(&config.state_dir)?;
+    let identity = identity(&db, &config)?;
+    let raft = RaftNode::start(db, identity, &config, now_ns()).await?;
+    Ok(Arc::new(Core {
+        raft,
+        backend,
+        config,
+        sessions: Sessions::default(),
+        figures: Figures::default(),
+        started: Instant::now(),
+    }))
+}
+
+/// Takes messages until told to stop, then lets what is under way finish.
+async fn serve(core: Arc<Core>, mut incoming: mpsc::UnboundedReceiver<Message>, permits: Arc<Semaphore>) {
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            message = incoming.recv() => match message {
+                Some(Message::Request(request, permit)) => {
+                    tasks.spawn(answer(core.clone(), request, permit, permits.clone()));
+                }
+                Some(Message::Call(call, permit)) => {
+                    tasks.spawn(carry_out(core.clone(), call, permit));
+                }
+                Some(Message::Stop) | None => break,
+            },
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+        }
+    }
+    incoming.close();
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(Duration::from_secs(STOP_SECONDS_MAX), all).await.is_err() {
+        tracing::warn!("control requests were cut off after {STOP_SECONDS_MAX} s of stopping");
+    }
+    core.raft.shutdown().await;
+}
+
+/// Answers one request; a panic in it is an answer too.
+async fn answer(
+    core: Arc<Core>,
+    request: ControlRequest,
+    permit: OwnedSemaphorePermit,
+    permits: Arc<Semaphore>,
+) {
+    let begun = Instant::now();
+    let ControlRequest { op, head, body, grant, peer, request_id, reply } = request;
+    let dialect = match &op {
+        ControlOp::Ais(_) => "ais",
+        ControlOp::S3(_) => "s3",
+    };
+    let under_way = CONTROL_QUEUE_MAX - permits.available_permits().min(CONTROL_QUEUE_MAX);
+    let asked = api::Asked { head: head.head(), body, grant, peer, request_id: &request_id, under_way };
+    let answered = AssertUnwindSafe(api::answer(&core, op, asked)).catch_unwind().await;
+    let response = answered.unwrap_or_else(|_| {
+        tracing::error!(request_id, "a control request panicked: {:?}", head.head());
+        crate::ControlResponse::new(500)
+    });
+    core.figures.answered(dialect, response.status, begun.elapsed());
+    drop(permit);
+    // A client that went away needs no answer.
+    let _ = reply.send(response);
+}
+
+async fn carry_out(core: Arc<Core>, call: Call, permit: OwnedSemaphorePermit) {
+    // A caller that went away needs no answer.
+    match call {
+        Call::Propose(command, reply) => {
+            let _ = reply.send(core.raft.propose(command).await);
+        }
+        Call::FindRemote(bucket, reply) => {
+            let _ = reply.send(core.bucket(&bucket, false).await);
+        }
+        Call::FindName(name, reply) => {
+            let _ = reply.send(core.bucket_by_name(&name).await);
+        }
+    }
+    drop(permit);
+}
