@@ -7,8 +7,11 @@ use weir_types::Access;
 
 use crate::signer::{DAY, Plan, gate};
 
-/// Each kind of request of both APIs: method, path, query pair, and the access it takes.
-pub(crate) const KINDS: &[(&str, &str, Option<(&str, &str)>, Access)] = &[
+/// Method, path, query pair, and the access it takes.
+pub(crate) type Kind = (&'static str, &'static str, Option<(&'static str, &'static str)>, Access);
+
+/// Each kind of request of both APIs.
+pub(crate) const KINDS: &[Kind] = &[
     ("GET", "/", None, Access::LIST_BUCKETS),
     ("PUT", "/bucket", None, Access::CREATE_BUCKET),
     ("DELETE", "/bucket", None, Access::DESTROY_BUCKET),
