@@ -2,6 +2,8 @@
 
 mod buckets;
 mod objects;
+#[cfg(test)]
+mod wire_tests;
 
 use std::io::{self, Read};
 use std::thread::sleep;

@@ -17,7 +17,7 @@ use weir_node::{NodeConfig, OriginConfig};
 
 use crate::client::Client;
 use crate::error::ToolError;
-use crate::{logging, node, serve};
+use crate::{logging, node, output, serve};
 
 /// A node that is not ready after this never will be.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -66,8 +66,11 @@ pub(crate) fn run(args: PlaygroundArgs) -> Result<(), ToolError> {
     let client = Client::new(&format!("http://127.0.0.1:{}", args.port), None)?;
     ready(&client)?;
     banner::print(&running.endpoints(), &dir, &args.origins)?;
-    if origin.is_some() {
-        tour::run(&client, &dir)?;
+    if origin.is_some()
+        && let Err(error) = tour::run(&client, &dir)
+    {
+        // The node runs all the same, and what is wrong with the first read may be what one came to find out.
+        output::failure(&error, false);
     }
     banner::print_end()?;
     running.wait()

@@ -110,3 +110,34 @@ async fn accept(listener: TcpListener, service: S3Service) {
 fn random(len: usize) -> String {
     rand::rng().sample_iter(Alphanumeric).take(len).map(char::from).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_executor::block_on;
+    use weir_origin::{Credentials, OriginConfig, OriginError, Origins, OriginsConfig, RemoteBucket};
+    use weir_types::{Bucket, BucketName, ObjectName, Provider};
+
+    use super::*;
+
+    #[test]
+    fn the_sample_is_served_to_whoever_has_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sample")).unwrap();
+        std::fs::write(dir.path().join("sample/o"), "hello").unwrap();
+        let server = Server::start(dir.path()).unwrap();
+        let bucket = RemoteBucket::of(&Bucket::global(Provider::Aws, BucketName::new("sample").unwrap()));
+        let head = |credentials: Credentials| {
+            let origin = OriginConfig { credentials, ..OriginConfig::s3(server.url()) };
+            let origins =
+                Origins::start(OriginsConfig { origins: vec![origin], ..OriginsConfig::default() }).unwrap();
+            block_on(origins.handle().head(&bucket, &ObjectName::new("o").unwrap())).map(|facts| facts.size)
+        };
+        assert_eq!(head(Credentials::key(&*server.access_key, &*server.secret_key)), Ok(5));
+        assert!(matches!(head(Credentials::Anonymous), Err(OriginError::Denied { .. })));
+        let other = Server::start(dir.path()).unwrap();
+        assert_ne!((&server.access_key, &server.secret_key), (&other.access_key, &other.secret_key));
+        let closed = server.addr;
+        drop(server);
+        assert!(std::net::TcpStream::connect(closed).is_err());
+    }
+}
