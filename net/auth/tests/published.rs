@@ -113,6 +113,59 @@ fn published_examples_are_admitted() {
     assert_eq!(rule(chunked_with_trailer()), "SignedChunks { trailer: true }");
 }
 
+/// Clients escape and order things differently, and white space is trimmed on the way: the meaning is what is signed.
+#[test]
+fn other_spellings_of_the_same_request_are_admitted() {
+    let headers = || signer::Plan::new("PUT", "/b/o").header("x-amz-meta-a", "one,two").in_header();
+    for (request, from, to) in [
+        (list_objects(), "?max-keys=2&prefix=J", "?prefix=J&max-keys=2"),
+        (list_objects(), "prefix=J", "prefix=%4A"),
+        (list_objects(), "max-keys=2", "max%2Dkeys=2"),
+        (get_lifecycle(), "?lifecycle", "?lifecycle="),
+        (get_lifecycle(), "?lifecycle", "?&lifecycle&"),
+        (put_object(), "/test$file", "/test%24file"),
+        (get_object(), "/test.txt", "/%74est.txt"),
+        (get_object(), "Range: bytes=0-9", "RANGE:  bytes=0-9 \t"),
+        (get_object(), ",SignedHeaders", ", SignedHeaders"),
+        (presigned(), "%2F20130524%2F", "/20130524/"),
+        (headers(), "x-amz-meta-a: one,two", "x-amz-meta-a: one\r\nX-Amz-Meta-A: two"),
+    ] {
+        assert!(request.contains(from), "{from}");
+        assert!(admit(&gate(), &request.replacen(from, to, 1), DAY).is_ok(), "{from} as {to}");
+    }
+    for (request, from, to) in [
+        (headers(), "x-amz-meta-a: one,two", "x-amz-meta-a: two\r\nX-Amz-Meta-A: one"),
+        (list_objects(), "prefix=J", "prefix=J&prefix=J"),
+        (list_objects(), "prefix=J", "prefix=j"),
+        (list_objects(), "prefix=J", "prefix=%254A"),
+        (get_object(), "/test.txt", "//test.txt"),
+        (get_object(), "/test.txt", "/x/../test.txt"),
+        (get_object(), "/test.txt", "/./test.txt"),
+        (get_object(), "/test.txt", "/test.txt/"),
+        (get_object(), "/test.txt", "/%2574est.txt"),
+        (get_object(), "Range: bytes=0-9", "Range: bytes=0-9\r\nRange: bytes=5-"),
+    ] {
+        assert!(admit(&gate(), &request.replacen(from, to, 1), DAY).is_err(), "{from} as {to}");
+    }
+}
+
+/// `Date` stands in for `x-amz-date` where that is absent, and only there.
+#[test]
+fn a_request_may_be_dated_by_date() {
+    for (date, expected) in [
+        ("Fri, 24 May 2013 00:00:00 GMT", Ok(())),
+        ("20130524T000000Z", Ok(())),
+        ("Fri, 24 May 2013 00:00:01 GMT", Err(Denied::Signature)),
+        ("Fri, 24 May 2013 00:20:00 GMT", Err(Denied::Skewed)),
+        ("yesterday", Err(Denied::Malformed("x-amz-date or Date is no time, or came twice"))),
+    ] {
+        let request = signer::Plan::new("GET", "/b/o").header("date", date).dated().in_header();
+        assert!(!request.contains("x-amz-date"));
+        let got = admit(&gate(), &request, DAY).map(|_| ());
+        assert_eq!(got, expected.map_err(Refusal::Denied), "{date}");
+    }
+}
+
 fn chunk_signer(request: &str) -> weir_auth::ChunkSigner {
     let grant = admit(&gate(), request, DAY).unwrap();
     match grant.body_rule() {

@@ -63,6 +63,7 @@ pub(crate) struct Plan {
     pub(crate) service: String,
     pub(crate) id: String,
     pub(crate) secret: String,
+    with_stamp: bool,
 }
 
 impl Plan {
@@ -78,12 +79,28 @@ impl Plan {
             service: "s3".into(),
             id: ID.into(),
             secret: SECRET.into(),
+            with_stamp: true,
         }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// The same without `x-amz-date`.
+    pub(crate) fn dated(mut self) -> Self {
+        self.with_stamp = false;
+        self
+    }
+
+    /// With the headers that carry time and payload.
+    fn complete(mut self) -> Self {
+        let (stamp, payload) = (self.stamp.clone(), self.payload.clone());
+        if self.with_stamp {
+            self = self.header("x-amz-date", &stamp);
+        }
+        self.header("x-amz-content-sha256", &payload)
     }
 
     fn scope(&self) -> String {
@@ -135,8 +152,7 @@ impl Plan {
 
     /// The request signed in its header.
     pub(crate) fn in_header(mut self) -> String {
-        let (stamp, payload) = (self.stamp.clone(), self.payload.clone());
-        self = self.header("x-amz-date", &stamp).header("x-amz-content-sha256", &payload);
+        self = self.complete();
         self.lines(&format!(
             "Authorization: AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={}, Signature={}\r\n",
             self.id,
@@ -144,13 +160,6 @@ impl Plan {
             self.signed(),
             self.signature()
         ))
-    }
-
-    /// The signature that [`in_header`](Self::in_header) carries.
-    pub(crate) fn seed(mut self) -> String {
-        let (stamp, payload) = (self.stamp.clone(), self.payload.clone());
-        self = self.header("x-amz-date", &stamp).header("x-amz-content-sha256", &payload);
-        self.signature()
     }
 
     /// The request signed in its query.
