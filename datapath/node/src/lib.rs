@@ -1,1 +1,18 @@
-//! weir-node
+//! One process of a Weir cluster: configuration, locks, threads, signals.
+//!
+//! [`Node::start`] brings the parts up in the order of their needs (identity, disks, origins, control, shards) and
+//! [`Node::stop`] takes them down in the opposite one. What each part does is its own crate's business.
+
+mod backend;
+mod config;
+mod error;
+mod keys;
+mod lock;
+mod mounts;
+mod node;
+mod port;
+mod registry;
+
+pub use config::{AccessKey, AuthConfig, NodeConfig, OriginConfig};
+pub use error::NodeError;
+pub use node::Node;

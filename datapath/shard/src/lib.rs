@@ -1,1 +1,57 @@
-//! weir-shard
+//! One core's program: accept, parse, authorise, place, read or write, send.
+//!
+//! A shard owns its connections, buffers and rings and shares nothing mutable with its siblings but counters.
+//! Objects' bytes pass here; names change at the committers; everything else is framed for the control core.
+
+mod ais;
+mod answer;
+mod balance;
+mod body;
+mod cold;
+mod committer;
+mod conn;
+mod disk;
+mod fail;
+mod get;
+mod metrics;
+mod place;
+mod put;
+mod reserved;
+mod s3;
+mod serve;
+mod shard;
+mod uploads;
+mod walker;
+
+pub use balance::Loads;
+pub use committer::{CommitError, CommitPort, CommitterConfig, CommitterThread, Disk};
+pub use disk::{RingDisk, RingFile, Role};
+pub use metrics::{Op, ShardMetrics, render as render_metrics};
+pub use shard::{
+    ControlCall, ControlOp, ControlPort, ControlReply, Identity, NewConnection, ShardConfig, Shared, run,
+};
+pub use walker::{WalkerPort, WalkerThread};
+
+/// Why a shard or one of its helpers cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardError {
+    /// io_uring is missing or refused.
+    #[error(transparent)]
+    Ring(#[from] weir_ring::RingError),
+    /// A file, directory or socket.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was attempted.
+        what: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A mountpath was refused or could not be recovered.
+    #[error("mountpath {path}: {error}")]
+    Mountpath {
+        /// Its directory.
+        path: String,
+        /// Why.
+        error: weir_store::StoreError,
+    },
+}

@@ -192,7 +192,8 @@ mod tests {
         for good in ["a", "my-bucket", "A_b.c", &"x".repeat(64)] {
             assert_eq!(BucketName::new(good).unwrap().as_str(), good);
         }
-        for bad in ["", ".", "..", ".sys", "a..b", "a/b", "*", " ", "$x", "~x", "é", "a\0b", &"x".repeat(65)] {
+        for bad in ["", ".", "..", ".sys", "a..b", "a/b", "*", " ", "$x", "~x", "é", "a\0b", &"x".repeat(65)]
+        {
             assert!(BucketName::new(bad).is_err(), "{bad:?}");
         }
     }

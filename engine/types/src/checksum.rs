@@ -183,7 +183,8 @@ mod tests {
     #[test]
     fn published_values() {
         // hello / "123456789" values from the algorithms' own definitions; the first is AIS's example.
-        let check = |kind, input: &str, hex: &str| assert_eq!(of(kind, input.as_bytes()).hex(), hex, "{kind:?}");
+        let check =
+            |kind, input: &str, hex: &str| assert_eq!(of(kind, input.as_bytes()).hex(), hex, "{kind:?}");
         check(ChecksumKind::XxHash2, "hello", "26c7827d889f6da3");
         check(ChecksumKind::Md5, "hello", "5d41402abc4b2a76b9719d911017c592");
         check(ChecksumKind::Crc32c, "123456789", "e3069283");

@@ -125,3 +125,10 @@ pub const TOKEN_SECONDS_MAX: u64 = 90 * 24 * 3600;
 pub const TOKEN_BYTES_MAX: usize = 8 << 10;
 /// Fewest bytes of a token key: HS256 is as strong as its key.
 pub const TOKEN_KEY_BYTES_MIN: usize = 16;
+
+/// Connections that wait to be accepted by one shard.
+pub const LISTEN_BACKLOG: u32 = 1024;
+/// Directory reads, listings and assemblies waiting for the walker.
+pub const WALKER_QUEUE_MAX: usize = 1024;
+/// Connections on their way from the shard that accepted them to the one that serves them.
+pub const HANDOVER_QUEUE_MAX: usize = 4096;

@@ -54,7 +54,8 @@ impl ObjectName {
 
     /// Checks and takes a name from raw bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ObjectNameError> {
-        let text = std::str::from_utf8(bytes).map_err(|e| ObjectNameError::NotUtf8 { at: e.valid_up_to() })?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|e| ObjectNameError::NotUtf8 { at: e.valid_up_to() })?;
         Self::new(text)
     }
 

@@ -87,7 +87,17 @@ mod tests {
         assert_eq!(r("bytes=5-", 5), Err(RangeError::Unsatisfiable { size: 5 }));
         assert_eq!(r("bytes=-0", 5), Err(RangeError::Unsatisfiable { size: 5 }));
         assert_eq!(r("bytes=0-", 0), Err(RangeError::Unsatisfiable { size: 0 }));
-        for bad in ["", "bytes", "bytes=", "bytes=-", "bytes=3-1", "bytes=1-2,4-5", "items=0-1", "bytes=+1-2", "bytes=a-"] {
+        for bad in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=3-1",
+            "bytes=1-2,4-5",
+            "items=0-1",
+            "bytes=+1-2",
+            "bytes=a-",
+        ] {
             assert_eq!(r(bad, 5), Err(RangeError::Malformed), "{bad:?}");
         }
     }

@@ -1,0 +1,39 @@
+//! The key of bearer tokens: made at first start, readable by the node's user only.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use weir_auth::{Credentials, Gate, Secret};
+
+use crate::{NodeConfig, NodeError};
+
+/// Random bytes of a new key, written in hex.
+const KEY_BYTES: usize = 32;
+
+/// The gate that the configuration asks for.
+pub(crate) fn gate(config: &NodeConfig, cluster: &str) -> Result<Gate, NodeError> {
+    if !config.has_credentials() {
+        return Ok(Gate::anonymous_loopback_only().for_cluster(cluster));
+    }
+    let keys = &config.auth.access_keys;
+    let credentials = Credentials {
+        access_keys: keys.iter().map(|k| (k.id.clone(), Secret::new(k.secret.as_bytes()))).collect(),
+        token_key: Some(token_key(&config.dir.join("token.key"))?),
+    };
+    let bad = |e: weir_auth::AuthError| NodeError::Config { place: "auth".into(), got: e.to_string() };
+    Ok(Gate::new(credentials).map_err(bad)?.for_cluster(cluster))
+}
+
+fn token_key(path: &Path) -> Result<Secret, NodeError> {
+    let io = |error| NodeError::Io { what: path.display().to_string(), error };
+    if !path.exists() {
+        let mut bytes = [0; KEY_BYTES];
+        File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut bytes)).map_err(io)?;
+        let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    }
+    Ok(Secret::new(fs::read(path).map_err(io)?.trim_ascii()))
+}

@@ -1,0 +1,328 @@
+//! A node's life.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use weir_cluster::{NetInfo, hrw};
+use weir_control::{Control, ControlConfig, ControlHandle};
+use weir_origin::{Credentials, Origins, OriginsConfig};
+use weir_ring::{ReactorConfig, mailbox, sys};
+use weir_shard::{
+    CommitterConfig, CommitterThread, Disk, Identity, Loads, ShardConfig, ShardMetrics, Shared, WalkerThread,
+};
+use weir_store::{BootId, MountpathOptions};
+use weir_types::{Provider, limits};
+
+use crate::backend::NodeBackend;
+use crate::lock::Locks;
+use crate::port::Port;
+use crate::registry::Registry;
+use crate::{NodeConfig, NodeError, keys};
+
+/// Files that one shard may keep open beside its connections.
+const FILES_PER_SHARD: u64 = 512;
+
+/// A running node.
+pub struct Node {
+    config: NodeConfig,
+    shared: Option<Arc<Shared>>,
+    shards: Vec<JoinHandle<()>>,
+    control: ControlHandle,
+    committers: Vec<CommitterThread>,
+    walker: Option<WalkerThread>,
+    origins: Option<Origins>,
+    ready: Arc<AtomicBool>,
+    _locks: Locks,
+}
+
+impl Node {
+    /// Starts every part; when this returns the node listens and is ready.
+    pub fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        config.check()?;
+        make_dir(&config.dir)?;
+        for path in &config.mountpaths {
+            make_dir(path)?;
+        }
+        let locks = Locks::take(&config.dir, config.listen)?;
+        let cpus = Cpus::of(&config);
+        raise_limits(&config);
+        let control_config = control_config(&config, &cpus);
+        let identity = Control::identity(&control_config).map_err(control_error)?;
+        let committers = attach(&config, identity.cluster.as_str(), identity.target.as_str(), &cpus)?;
+        let disks: Vec<Disk> = committers.iter().map(|c| c.disk.clone()).collect();
+        let walker = WalkerThread::start(disks.clone()).map_err(shard_error)?;
+        let origins = origins(&config)?;
+        let metrics: Vec<_> = (0..config.shard_count()).map(|_| Arc::new(ShardMetrics::default())).collect();
+        let ready = Arc::new(AtomicBool::new(false));
+        let backend = NodeBackend {
+            digests: disks.iter().map(|d| hrw::digest(d.path.as_os_str().as_encoded_bytes())).collect(),
+            disks: disks.clone(),
+            walker: walker.port.clone(),
+            origins: origins.as_ref().map(Origins::handle),
+            metrics: metrics.clone(),
+            ready: ready.clone(),
+        };
+        let control = Control::start(control_config, Arc::new(backend)).map_err(control_error)?;
+        let (senders, inbound): (Vec<_>, Vec<_>) =
+            metrics.iter().map(|_| mailbox(limits::HANDOVER_QUEUE_MAX)).unzip();
+        let shared = Arc::new(Shared {
+            view: control.views(),
+            gate: keys::gate(&config, identity.cluster.as_str())?,
+            control: Arc::new(Port(control.clone())),
+            origins: origins.as_ref().map(Origins::handle),
+            disks,
+            walker: walker.port.clone(),
+            loads: Loads::new(metrics.len()),
+            metrics,
+            inbound: senders,
+            identity: Identity { gateway: identity.gateway, target: identity.target },
+            draining: AtomicBool::new(false),
+            s3_domain: config.s3_domain.clone(),
+        });
+        let mut node = Self {
+            shared: Some(shared.clone()),
+            shards: Vec::new(),
+            control,
+            committers,
+            walker: Some(walker),
+            origins,
+            ready,
+            _locks: locks,
+            config,
+        };
+        for (index, inbound) in inbound.into_iter().enumerate() {
+            let config = ShardConfig {
+                index,
+                listen: node.config.listen,
+                reactor: node.reactor(&cpus, index),
+                inbound,
+            };
+            match start_shard(config, shared.clone(), Duration::from_secs(node.config.drain_seconds)) {
+                Ok(thread) => node.shards.push(thread),
+                Err(error) => {
+                    drop(shared);
+                    node.stop(Duration::ZERO);
+                    return Err(error);
+                }
+            }
+        }
+        node.ready.store(true, Ordering::Relaxed);
+        node.print_limits();
+        Ok(node)
+    }
+
+    /// URLs to reach it by.
+    pub fn endpoints(&self) -> Vec<String> {
+        vec![format!("http://{}", self.config.listen)]
+    }
+
+    /// Waits for SIGINT or SIGTERM.
+    pub fn wait(&self) {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        match signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
+            Ok(mut signals) => {
+                let signal = signals.forever().next();
+                tracing::info!("signal {signal:?}: stopping");
+            }
+            Err(error) => tracing::error!("signals cannot be waited for: {error}"),
+        }
+    }
+
+    /// Lets requests under way end, for at most `drain` and the configured bound, and takes everything down.
+    pub fn stop(mut self, drain: Duration) {
+        self.ready.store(false, Ordering::Relaxed);
+        if let Some(shared) = self.shared.take() {
+            shared.draining.store(true, Ordering::Relaxed);
+        }
+        let _ = drain;
+        for shard in self.shards.drain(..) {
+            joined("shard", shard.join());
+        }
+        self.control.join();
+        let Self { control, committers, walker, origins, .. } = self;
+        // The last ports to the committers go with the control core's backend and the walker.
+        drop(control);
+        drop(origins);
+        if let Some(walker) = walker {
+            joined("walker", walker.join());
+        }
+        for committer in committers {
+            joined("committer", committer.join());
+        }
+    }
+
+    fn reactor(&self, cpus: &Cpus, index: usize) -> ReactorConfig {
+        ReactorConfig {
+            spin: Duration::from_micros(if cpus.shared { 0 } else { self.config.spin_us }),
+            buffers: self.config.buffers,
+            cpu: cpus.shard(index),
+            ..ReactorConfig::default()
+        }
+    }
+
+    fn print_limits(&self) {
+        let shards = self.config.shard_count();
+        let buffers = shards * self.config.buffers * limits::IO_BUFFER_BYTES;
+        tracing::info!(
+            "listening on {}: {} shards, {} disks; memory bounds: {} MiB I/O buffers, {} MiB listing indexes, \
+             {} connections of up to {} KiB",
+            self.config.listen,
+            shards,
+            self.config.mountpaths.len(),
+            buffers >> 20,
+            limits::LIST_INDEX_BYTES_MAX >> 20,
+            shards * limits::CONNECTIONS_MAX,
+            (limits::HEAD_BYTES_MAX + (64 << 10)) >> 10,
+        );
+    }
+}
+
+/// Which CPU each thread gets.
+struct Cpus {
+    shards: Vec<usize>,
+    control: Option<usize>,
+    /// Shards share cores with each other or with control: nobody may spin.
+    shared: bool,
+}
+
+impl Cpus {
+    fn of(config: &NodeConfig) -> Self {
+        let all = sys::cpus_allowed().unwrap_or_default();
+        let shards = config.shard_count();
+        let shared = shards >= all.len();
+        if !config.pin || all.is_empty() {
+            return Self { shards: Vec::new(), control: None, shared };
+        }
+        let control = all.last().copied();
+        Self { shards: all.into_iter().take(shards).collect(), control, shared }
+    }
+
+    fn shard(&self, index: usize) -> Option<usize> {
+        self.shards.get(index % self.shards.len().max(1)).copied()
+    }
+}
+
+fn make_dir(path: &PathBuf) -> Result<(), NodeError> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| NodeError::Io { what: format!("directory {}", path.display()), error })
+}
+
+fn raise_limits(config: &NodeConfig) {
+    match sys::raise_limits() {
+        Ok(limits) => {
+            let wanted = config.shard_count() as u64 * FILES_PER_SHARD;
+            if limits.open_files < wanted {
+                tracing::warn!(
+                    "only {} files may be open: connections beyond that are refused (ulimit -n)",
+                    limits.open_files
+                );
+            }
+        }
+        Err(error) => tracing::warn!("limits of open files and locked memory not raised: {error}"),
+    }
+}
+
+fn control_config(config: &NodeConfig, cpus: &Cpus) -> ControlConfig {
+    let net = NetInfo::new(config.listen.ip().to_string(), config.listen.port());
+    ControlConfig { cpu: cpus.control, ..ControlConfig::new(config.dir.join("control"), net) }
+}
+
+/// Attaches every disk; what the node knows of them is written down before any is used.
+fn attach(
+    config: &NodeConfig,
+    cluster: &str,
+    node: &str,
+    cpus: &Cpus,
+) -> Result<Vec<CommitterThread>, NodeError> {
+    let boot = sys::boot_id().map_err(|error| NodeError::Io { what: "boot ID".into(), error })?;
+    let mut registry = Registry::read(&config.dir)?;
+    let mut committers = Vec::with_capacity(config.mountpaths.len());
+    for path in &config.mountpaths {
+        let mut options = MountpathOptions::new(BootId(boot));
+        options.index_bytes_max = limits::LIST_INDEX_BYTES_MAX / config.mountpaths.len();
+        let started = CommitterThread::start(CommitterConfig {
+            attach: registry.expect(path, cluster, node),
+            path: path.clone(),
+            options,
+            cpu: cpus.control,
+        })
+        .map_err(shard_error)?;
+        registry.note(path, started.disk.mountpath.identity());
+        if started.recovered.work_files > 0 {
+            tracing::info!("{}: {} leftovers removed", path.display(), started.recovered.work_files);
+        }
+        committers.push(started);
+    }
+    registry.write(&config.dir)?;
+    Ok(committers)
+}
+
+fn origins(config: &NodeConfig) -> Result<Option<Origins>, NodeError> {
+    if config.origins.is_empty() {
+        return Ok(None);
+    }
+    let mut all = Vec::with_capacity(config.origins.len());
+    for o in &config.origins {
+        let provider = Provider::parse(&o.provider).filter(|p| *p == Provider::Aws).ok_or_else(|| {
+            NodeError::Config {
+                place: "origins.provider".into(),
+                got: format!("{:?}; expected s3", o.provider),
+            }
+        })?;
+        let credentials = if o.access_key.is_empty() {
+            Credentials::from_env()
+        } else {
+            Credentials::key(o.access_key.clone(), o.secret_key.clone())
+        };
+        all.push(weir_origin::OriginConfig {
+            provider,
+            region: o.region.clone(),
+            credentials,
+            ..weir_origin::OriginConfig::s3(o.endpoint.clone())
+        });
+    }
+    let started = Origins::start(OriginsConfig { origins: all, ..OriginsConfig::default() });
+    Ok(Some(started.map_err(|e| NodeError::Origin(e.to_string()))?))
+}
+
+fn start_shard(
+    config: ShardConfig,
+    shared: Arc<Shared>,
+    drain: Duration,
+) -> Result<JoinHandle<()>, NodeError> {
+    let (tell, started) = std::sync::mpsc::sync_channel(1);
+    let name = format!("shard-{}", config.index);
+    let ready = move |result| drop(tell.send(result));
+    let thread = std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(move || weir_shard::run(config, shared, drain, ready))
+        .map_err(|error| NodeError::Io { what: name.clone(), error })?;
+    match started.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(shard_error(error)),
+        Err(_) => Err(NodeError::Ring(format!("{name} ended before it was ready"))),
+    }
+}
+
+fn joined(what: &str, result: std::thread::Result<()>) {
+    if result.is_err() {
+        tracing::error!("a {what} thread had panicked");
+    }
+}
+
+fn control_error(error: weir_control::ControlError) -> NodeError {
+    NodeError::Control(error.to_string())
+}
+
+fn shard_error(error: weir_shard::ShardError) -> NodeError {
+    match error {
+        weir_shard::ShardError::Ring(error) => NodeError::Ring(error.to_string()),
+        weir_shard::ShardError::Io { what, error } => NodeError::Io { what, error },
+        weir_shard::ShardError::Mountpath { path, error } => {
+            NodeError::Mountpath { path, why: error.to_string() }
+        }
+    }
+}

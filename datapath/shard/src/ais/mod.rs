@@ -1,0 +1,214 @@
+//! The AIS API: admitted, routed, permitted, carried out, answered.
+
+mod errors;
+mod facts;
+mod multipart;
+mod read;
+mod write;
+
+use weir_ais::{AisError, AisOp, ObjectOp, Where};
+use weir_auth::{BodyRule, Grant};
+use weir_http::Method;
+use weir_types::{Access, Bucket, Checksum, ChecksumKind, ObjectName, limits};
+
+use crate::Op;
+use crate::answer::Answer;
+use crate::body::Body;
+use crate::conn::{Conn, ConnError};
+use crate::fail::Failure;
+use crate::place::Place;
+use crate::serve::{Handled, Request, overloaded};
+use crate::shard::ControlOp;
+use errors::Refusal;
+
+/// What the handlers of this dialect share.
+pub(crate) struct Ais<'r, 'h> {
+    pub(crate) request: &'r Request<'h>,
+    pub(crate) grant: Grant,
+}
+
+/// Serves one request of the AIS API. This process is gateway and target at once: it serves what its target owns
+/// and never redirects to itself.
+pub(crate) async fn serve(
+    request: &Request<'_>,
+    conn: &mut Conn,
+    body: &mut Body,
+) -> Result<Handled, ConnError> {
+    let grant = match request.admit() {
+        Ok(grant) => grant,
+        Err(denied) => return refuse(request, conn, Op::Control, errors::denied(&denied).into()).await,
+    };
+    let head = &request.head;
+    let op = match weir_ais::route(head.method, head.path, head.query) {
+        Ok(op) => op,
+        Err(error) => return refuse(request, conn, Op::Control, error.into()).await,
+    };
+    if grant.body_rule().is_aws_chunked() {
+        let error = AisError::Bad("aws-chunked bodies are for the S3 API".into());
+        return refuse(request, conn, Op::Control, error.into()).await;
+    }
+    let ais = Ais { request, grant };
+    let kind = kind(&op);
+    let done = match op {
+        AisOp::Object { bucket, object, op, .. } => ais.object(conn, body, &bucket, &object, op).await,
+        AisOp::Unsupported(what) => Err(AisError::from(what).into()),
+        other => ais.control(conn, body, other).await,
+    };
+    match done {
+        Ok(handled) => Ok(handled),
+        Err(refusal) => refuse(request, conn, kind, refusal).await,
+    }
+}
+
+fn kind(op: &AisOp) -> Op {
+    match op {
+        AisOp::Object { op, .. } => match op {
+            ObjectOp::Get(_) => Op::Get,
+            ObjectOp::Head(_) => Op::Head,
+            ObjectOp::Put { .. } | ObjectOp::Append { .. } | ObjectOp::Patch { .. } => Op::Put,
+            ObjectOp::Copy { .. } => Op::Copy,
+            ObjectOp::Delete { .. } => Op::Delete,
+            ObjectOp::PutPart { .. } | ObjectOp::Post { .. } => Op::Multipart,
+        },
+        _ => Op::Control,
+    }
+}
+
+/// Answers an error. The body of a refused upload is read and dropped or the connection half-closed after the answer:
+/// a client that is reset in the middle of an upload may send a shorter one.
+async fn refuse(request: &Request<'_>, conn: &Conn, op: Op, refusal: Refusal) -> Result<Handled, ConnError> {
+    match refusal {
+        Refusal::Gone(error) => Err(error),
+        Refusal::Broken { status } => Ok(Handled { op, status, broken: true }),
+        Refusal::Answer(error, close) => {
+            if error.status() == 503 || error.status() == 429 {
+                overloaded(request.shard);
+            }
+            let remote = request.peer.to_string();
+            let node = format!("t[{}]", request.shard.shared.identity.target);
+            let at = Where {
+                method: request.head.method.as_str(),
+                path: request.head.path,
+                remote: &remote,
+                node: &node,
+            };
+            let mut answer = Answer::new(error.status()).header("X-Content-Type-Options", "nosniff");
+            if request.head.method == Method::Head {
+                answer = answer.header(weir_ais::headers::names::ERROR, error.hdr_error(&at));
+            } else {
+                let (kind, text) = error.body(&at);
+                answer = answer.body(kind, text);
+            }
+            if let Some(seconds) = error.retry_after_s() {
+                answer = answer.header("Retry-After", seconds.to_string());
+            }
+            if let Some(range) = error.content_range() {
+                answer = answer.header("Content-Range", range);
+            }
+            if let Some(allow) = error.allow() {
+                answer = answer.header("Allow", allow);
+            }
+            answer.close = close;
+            request.answer(conn, op, answer).await
+        }
+    }
+}
+
+impl Ais<'_, '_> {
+    async fn object(
+        &self,
+        conn: &mut Conn,
+        body: &mut Body,
+        bucket: &Bucket,
+        name: &ObjectName,
+        op: ObjectOp,
+    ) -> Result<Handled, Refusal> {
+        let place = self.place(bucket, name, access(&op)).await?;
+        match op {
+            ObjectOp::Get(args) => self.get(conn, &place, args).await,
+            ObjectOp::Head(args) => self.head(conn, &place, args).await,
+            ObjectOp::Put { .. } => self.put(conn, body, &place).await,
+            ObjectOp::PutPart { upload, part } => self.put_part(conn, body, &place, upload, part).await,
+            ObjectOp::Append { .. } => {
+                Err(AisError::from(weir_ais::Unsupported::new("append to", name.as_str())).into())
+            }
+            ObjectOp::Copy { to, name, .. } => self.copy(conn, &place, &to, &name).await,
+            ObjectOp::Delete { upload } => self.delete(conn, body, &place, upload).await,
+            ObjectOp::Patch { replace } => self.patch(conn, body, &place, replace).await,
+            ObjectOp::Post { upload } => self.post(conn, body, &place, upload).await,
+        }
+    }
+
+    /// The place of an object, if the caller may do `needed` in its bucket and the bucket's own mask allows it.
+    pub(super) async fn place(
+        &self,
+        bucket: &Bucket,
+        name: &ObjectName,
+        needed: Access,
+    ) -> Result<Place, Refusal> {
+        self.grant.require(needed, bucket).map(drop).map_err(|d| errors::denied(&d))?;
+        let place = self.request.shard.place(bucket, name).await.map_err(Failure::from)?;
+        if !place.info().props.access.allows(needed) {
+            let action = self.request.head.method.as_str();
+            return Err(AisError::AccessDenied { bucket: bucket.clone(), action }.into());
+        }
+        Ok(place)
+    }
+
+    /// The body of an action, bounded.
+    pub(super) async fn message(&self, conn: &mut Conn, body: &mut Body) -> Result<Vec<u8>, Refusal> {
+        let max = limits::CONTROL_BODY_BYTES_MAX;
+        let bytes = body.read_all(conn, max).await.map_err(Failure::from)?;
+        let Some(bytes) = bytes else {
+            let got = body.announced().unwrap_or(body.received());
+            return Err(Refusal::Answer(AisError::TooLarge { got, max: max as u64 }, true));
+        };
+        match self.signed_hash() {
+            Some(signed) if weir_types::checksum::of(ChecksumKind::Sha256, &bytes) != signed => {
+                Err(AisError::Bad("the body is not the one that was signed".into()).into())
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    /// What a signed request promised of its body; nothing of another body may be kept.
+    pub(super) fn signed_hash(&self) -> Option<Checksum> {
+        match self.grant.body_rule() {
+            BodyRule::Sha256(hash) => Some(Checksum { kind: ChecksumKind::Sha256, value: hash.to_vec() }),
+            _ => None,
+        }
+    }
+
+    async fn control(&self, conn: &mut Conn, body: &mut Body, op: AisOp) -> Result<Handled, Refusal> {
+        let bytes = self.message(conn, body).await?;
+        match self.request.control(ControlOp::Ais(Box::new(op)), self.grant.clone(), bytes).await {
+            Some(answer) => Ok(self.request.answer(conn, Op::Control, answer).await?),
+            None => {
+                let what = "the control core's queue is full".into();
+                Err(AisError::Unavailable { what, retry_s: 1 }.into())
+            }
+        }
+    }
+
+    async fn answer(&self, conn: &Conn, op: Op, answer: Answer) -> Result<Handled, Refusal> {
+        Ok(self.request.answer(conn, op, answer).await?)
+    }
+
+    /// The target's name as AIS's texts have it.
+    fn node(&self) -> String {
+        format!("t[{}]", self.request.shard.shared.identity.target)
+    }
+}
+
+fn access(op: &ObjectOp) -> Access {
+    match op {
+        ObjectOp::Get(_) | ObjectOp::Copy { .. } => Access::GET,
+        ObjectOp::Head(_) => Access::HEAD_OBJECT,
+        ObjectOp::Put { .. } | ObjectOp::PutPart { .. } => Access::PUT,
+        ObjectOp::Append { .. } => Access::APPEND,
+        ObjectOp::Delete { .. } => Access::DELETE_OBJECT,
+        ObjectOp::Patch { .. } => Access::UPDATE_OBJECT,
+        // Settled by the body: each action asks for more where it needs more.
+        ObjectOp::Post { .. } => Access::HEAD_OBJECT,
+    }
+}

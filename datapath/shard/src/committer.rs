@@ -1,0 +1,197 @@
+//! The committer's thread: takes the changes of one mountpath from every shard and hands them to the store in batches.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use futures_channel::oneshot;
+use weir_ring::{Mailbox, Reactor, ReactorConfig, SendError, Sender, mailbox};
+use weir_store::{
+    Attach, Change, Committer, Mountpath, MountpathOptions, Outcome, Recovered, Request, StoreError,
+};
+use weir_types::limits;
+
+use crate::ShardError;
+use crate::disk::{RingDisk, RingFile, Role};
+
+/// Buffers of a committer's reactor: it moves sidecars and copies, no client's bytes.
+const BUFFERS: usize = 16;
+
+/// One mountpath as the threads of a node share it.
+#[derive(Clone)]
+pub struct Disk {
+    /// Its directory.
+    pub path: Arc<PathBuf>,
+    /// The store's shared state.
+    pub mountpath: Arc<Mountpath<RingFile>>,
+    /// Whether its file system refuses O_DIRECT.
+    pub buffered_only: Arc<AtomicBool>,
+    /// The way to its committer.
+    pub commits: CommitPort,
+}
+
+/// The way to one mountpath's committer; any thread may use it.
+#[derive(Clone)]
+pub struct CommitPort(Sender<Request<RingFile>>);
+
+impl CommitPort {
+    /// Hands a change over and waits for its outcome. A full queue answers at once.
+    pub async fn change(&self, change: Change<RingFile>) -> Result<Outcome<RingFile>, CommitError> {
+        let (tell, outcome) = oneshot::channel();
+        let reply = Box::new(move |result| drop(tell.send(result)));
+        self.0.send(Request { change, now_ns: now_ns(), reply }).map_err(|e| match e {
+            SendError::Full(_) => CommitError::Overloaded,
+            SendError::Closed(_) => CommitError::Stopped,
+        })?;
+        outcome.await.map_err(|_| CommitError::Stopped)?.map_err(CommitError::Store)
+    }
+}
+
+/// Why a change did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// The queue is full: try again later.
+    #[error("the disk's queue of changes is full")]
+    Overloaded,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopped,
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A running committer.
+pub struct CommitterThread {
+    /// The mountpath it owns.
+    pub disk: Disk,
+    /// What it found of an earlier process.
+    pub recovered: Recovered,
+    thread: JoinHandle<()>,
+}
+
+/// What a committer needs to begin.
+pub struct CommitterConfig {
+    /// The mountpath's directory.
+    pub path: PathBuf,
+    /// Whose it must be.
+    pub attach: Attach,
+    /// The store's options.
+    pub options: MountpathOptions,
+    /// CPU to pin to.
+    pub cpu: Option<usize>,
+}
+
+impl CommitterThread {
+    /// Starts the thread: attaches the mountpath, recovers it and takes changes. Blocks until that is done.
+    pub fn start(config: CommitterConfig) -> Result<Self, ShardError> {
+        let (tell, started) = std::sync::mpsc::sync_channel(1);
+        let path = config.path.clone();
+        let thread = std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || run(config, &tell))
+            .map_err(|error| ShardError::Io { what: "committer thread".into(), error })?;
+        match started.recv() {
+            Ok(Ok((disk, recovered))) => Ok(Self { disk, recovered, thread }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ShardError::Mountpath {
+                path: path.display().to_string(),
+                error: StoreError::Abandoned("its thread ended before it was ready"),
+            }),
+        }
+    }
+
+    /// Waits until every port is gone and all changes are carried out.
+    pub fn join(self) -> std::thread::Result<()> {
+        drop(self.disk);
+        self.thread.join()
+    }
+}
+
+type Started = std::sync::mpsc::SyncSender<Result<(Disk, Recovered), ShardError>>;
+
+fn run(config: CommitterConfig, tell: &Started) {
+    let reactor = ReactorConfig {
+        buffers: BUFFERS,
+        // It sleeps between batches: its core is shared with control.
+        spin: Duration::ZERO,
+        cpu: config.cpu,
+        ..ReactorConfig::default()
+    };
+    let reactor = match Reactor::new(&reactor) {
+        Ok(reactor) => reactor,
+        Err(error) => return drop(tell.send(Err(error.into()))),
+    };
+    let handle = reactor.handle();
+    reactor.block_on(async move {
+        let (sender, mailbox) = mailbox(limits::COMMIT_QUEUE_MAX);
+        match begin(&config, handle, CommitPort(sender)).await {
+            Err(error) => drop(tell.send(Err(error))),
+            Ok((committer, disk, recovered)) => {
+                if tell.send(Ok((disk, recovered))).is_ok() {
+                    serve(committer, mailbox).await;
+                }
+            }
+        }
+    });
+}
+
+async fn begin(
+    config: &CommitterConfig,
+    handle: weir_ring::Handle,
+    commits: CommitPort,
+) -> Result<(Committer<RingDisk>, Disk, Recovered), ShardError> {
+    let failed = |error| ShardError::Mountpath { path: config.path.display().to_string(), error };
+    let buffered_only = Arc::new(AtomicBool::new(false));
+    let disk = open_disk(handle, &config.path, Role::Background, &buffered_only)?;
+    let mountpath = Mountpath::attach(&disk, &config.attach, config.options.clone()).await.map_err(failed)?;
+    let mut committer = Committer::new(disk, mountpath.clone());
+    let recovered = committer.recover().await.map_err(failed)?;
+    let shared = Disk { path: Arc::new(config.path.clone()), mountpath, buffered_only, commits };
+    Ok((committer, shared, recovered))
+}
+
+async fn serve(mut committer: Committer<RingDisk>, mut mailbox: Mailbox<Request<RingFile>>) {
+    let mut batch = Vec::with_capacity(limits::COMMIT_BATCH_MAX);
+    loop {
+        // Housekeeping while nobody waits; one bounded step at a time.
+        while batch.is_empty() {
+            match mailbox.try_recv() {
+                Some(request) => batch.push(request),
+                None if committer.tend().await => {}
+                None => break,
+            }
+        }
+        let room = limits::COMMIT_BATCH_MAX - batch.len();
+        if batch.is_empty() {
+            if mailbox.recv_batch(&mut batch, room).await == 0 {
+                return;
+            }
+        } else {
+            while batch.len() < limits::COMMIT_BATCH_MAX
+                && let Some(request) = mailbox.try_recv()
+            {
+                batch.push(request);
+            }
+        }
+        committer.execute(std::mem::take(&mut batch)).await;
+    }
+}
+
+/// A thread's own way to a mountpath's disk.
+pub(crate) fn open_disk(
+    handle: weir_ring::Handle,
+    path: &Path,
+    role: Role,
+    buffered_only: &Arc<AtomicBool>,
+) -> Result<RingDisk, ShardError> {
+    RingDisk::open_root(handle, path, role, buffered_only.clone())
+        .map_err(|error| ShardError::Io { what: format!("mountpath {}", path.display()), error })
+}
+
+/// Wall clock, nanoseconds since 1970.
+pub(crate) fn now_ns() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+}

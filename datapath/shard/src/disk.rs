@@ -1,0 +1,375 @@
+//! The `Disk` of production: a mountpath through io_uring.
+//!
+//! Data moves through the thread's ring for this disk. Name operations are plain system calls on a parent directory
+//! opened beneath the mountpath: io_uring would hand them to kernel workers anyway, and only committer and walker
+//! threads make them.
+
+use std::ffi::CString;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use weir_ring::{Buf, DiskRing, Fd, Handle, OpenHow, sys};
+use weir_store::{
+    Access, Buffer, DirEntry, Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, FileStat, Space,
+};
+
+/// Alignment of O_DIRECT transfers, in bytes: the largest logical block in use.
+const ALIGN: usize = 4096;
+const FILE_MODE: u32 = 0o640;
+const DIR_MODE: u32 = 0o750;
+
+/// Who works on the disk: how opens reach the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A shard: must not block, opens through the ring.
+    Shard,
+    /// A committer or walker: may block, opens by a system call.
+    Background,
+}
+
+/// A mountpath as one thread reaches it.
+#[derive(Clone)]
+pub struct RingDisk(Rc<Inner>);
+
+struct Inner {
+    handle: Handle,
+    ring: DiskRing,
+    root: Fd,
+    role: Role,
+    // Shared by the threads of a mountpath: said once, then every file is opened buffered.
+    buffered_only: Arc<AtomicBool>,
+}
+
+/// A file of a [`RingDisk`].
+#[derive(Clone)]
+pub struct RingFile {
+    fd: Fd,
+    direct: bool,
+    path: Arc<DiskPath>,
+}
+
+impl RingFile {
+    /// The descriptor, for strategies that hand it to the kernel.
+    pub fn fd(&self) -> &Fd {
+        &self.fd
+    }
+}
+
+/// A buffer of a [`RingDisk`]: the reactor's own.
+pub struct RingBuf(pub Buf);
+
+impl std::ops::Deref for RingBuf {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+impl std::ops::DerefMut for RingBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+impl Buffer for RingBuf {
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+    fn set_len(&mut self, len: usize) {
+        self.0.set_len(len);
+    }
+}
+
+impl RingDisk {
+    /// Opens the mountpath's directory for this thread. `buffered_only` is shared by all threads of the mountpath.
+    pub fn open_root(
+        handle: Handle,
+        directory: &Path,
+        role: Role,
+        buffered_only: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let root = sys::open_dir(directory)?;
+        let ring = handle.disk_ring().map_err(io::Error::other)?;
+        Ok(Self(Rc::new(Inner { handle, ring, root, role, buffered_only })))
+    }
+
+    /// A buffer outside the pool, for work that must not wait for one while it holds another.
+    pub fn heap(&self, bytes: usize) -> RingBuf {
+        let mut buf = self.0.handle.buffers().heap(bytes);
+        buf.set_len(0);
+        RingBuf(buf)
+    }
+
+    async fn open_fd(&self, path: &DiskPath, flags: i32) -> io::Result<Fd> {
+        let how = OpenHow {
+            mode: if flags & libc::O_CREAT != 0 { FILE_MODE } else { 0 },
+            ..OpenHow::beneath(flags)
+        };
+        let name = c_path(path)?;
+        match self.0.role {
+            Role::Shard => self.0.ring.open(&self.0.root, name, how).await,
+            Role::Background => sys::openat2(&self.0.root, &name, how),
+        }
+    }
+
+    /// Opens past the page cache where wished and possible; gives whether it was.
+    async fn open_as(&self, path: &DiskPath, flags: i32, direct: bool) -> io::Result<(Fd, bool)> {
+        if direct && !self.0.buffered_only.load(Ordering::Relaxed) {
+            match self.open_fd(path, flags | libc::O_DIRECT).await {
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+                    if !self.0.buffered_only.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(
+                            "the file system refuses O_DIRECT: its files are used through the page cache"
+                        );
+                    }
+                }
+                other => return other.map(|fd| (fd, true)),
+            }
+        }
+        // O_CREAT|O_EXCL may have made the file before O_DIRECT was refused.
+        let flags = if direct { flags & !libc::O_EXCL } else { flags };
+        Ok((self.open_fd(path, flags).await?, false))
+    }
+
+    /// Runs a name operation on the open parent directory and the last component.
+    fn in_parent<T>(
+        &self,
+        operation: &'static str,
+        path: &DiskPath,
+        run: impl FnOnce(&Fd, &CString) -> io::Result<T>,
+    ) -> Result<T, DiskError> {
+        let refused = || DiskError::at(operation, path, DiskErrorKind::Refused);
+        let parent = path.parent().ok_or_else(refused)?;
+        let name = CString::new(path.file_name()).map_err(|_| refused())?;
+        let opened;
+        let dir = if parent.is_root() {
+            &self.0.root
+        } else {
+            opened = self.open_dir(&parent).map_err(|e| at(operation, path, &e))?;
+            &opened
+        };
+        run(dir, &name).map_err(|e| at(operation, path, &e))
+    }
+
+    fn open_dir(&self, path: &DiskPath) -> io::Result<Fd> {
+        if path.is_root() {
+            return Ok(self.0.root.clone());
+        }
+        sys::openat2(&self.0.root, &c_path(path)?, OpenHow::beneath(libc::O_RDONLY | libc::O_DIRECTORY))
+    }
+
+    /// Writes `buf[range]`; `offset` is where `buf[0]` would go.
+    async fn write_all(
+        &self,
+        fd: &Fd,
+        offset: u64,
+        mut buf: Buf,
+        range: std::ops::Range<usize>,
+    ) -> (Buf, io::Result<()>) {
+        let mut at = range.start;
+        while at < range.end {
+            let (done, back) = self.0.ring.write(fd, buf, at..range.end, offset + at as u64).await;
+            buf = back;
+            match done {
+                Ok(0) => return (buf, Err(io::ErrorKind::WriteZero.into())),
+                Ok(n) => at += n,
+                Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
+                Err(e) => return (buf, Err(e)),
+            }
+        }
+        (buf, Ok(()))
+    }
+}
+
+impl Disk for RingDisk {
+    type File = RingFile;
+    type Buf = RingBuf;
+
+    async fn buffer(&self, bytes: usize) -> Result<RingBuf, DiskError> {
+        let pool = self.0.handle.buffers();
+        let mut buf = if bytes <= pool.buffer_bytes() { pool.take().await } else { pool.heap(bytes) };
+        buf.set_len(0);
+        Ok(RingBuf(buf))
+    }
+
+    async fn open(&self, path: &DiskPath, access: Access) -> Result<RingFile, DiskError> {
+        let flags = libc::O_RDONLY;
+        let direct = access == Access::Direct;
+        let (fd, direct) = self.open_as(path, flags, direct).await.map_err(|e| at("open", path, &e))?;
+        let kind = sys::fstat(&fd).map_err(|e| at("open", path, &e))?;
+        if kind.kind == sys::FileKind::Directory {
+            return Err(DiskError::at("open", path, DiskErrorKind::IsDirectory));
+        }
+        Ok(RingFile { fd, direct, path: Arc::new(path.clone()) })
+    }
+
+    async fn create(&self, path: &DiskPath, direct: bool) -> Result<RingFile, DiskError> {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        let (fd, direct) = self.open_as(path, flags, direct).await.map_err(|e| at("create", path, &e))?;
+        Ok(RingFile { fd, direct, path: Arc::new(path.clone()) })
+    }
+
+    async fn stat(&self, file: &RingFile) -> Result<FileStat, DiskError> {
+        let s = sys::fstat(&file.fd).map_err(|e| at("stat", &file.path, &e))?;
+        let regular = s.kind == sys::FileKind::File;
+        Ok(FileStat { size: s.size, mtime_ns: u64::try_from(s.mtime_ns).unwrap_or(0), regular })
+    }
+
+    async fn read(
+        &self,
+        file: &RingFile,
+        offset: u64,
+        len: usize,
+        buf: RingBuf,
+    ) -> (RingBuf, Result<usize, DiskError>) {
+        let mut buf = buf.0;
+        let ask = if file.direct { len.next_multiple_of(ALIGN).min(buf.capacity()) } else { len };
+        buf.set_len(ask);
+        let mut got = 0;
+        // A direct read may stop early only at the end of the file or on a boundary; go on from there.
+        let result = loop {
+            let (done, back) = self.0.ring.read(&file.fd, buf, got, ask - got, offset + got as u64).await;
+            buf = back;
+            match done {
+                Ok(0) => break Ok(got),
+                Ok(n) => {
+                    got += n;
+                    if got >= len || (file.direct && got % ALIGN != 0) {
+                        break Ok(got);
+                    }
+                }
+                Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
+                Err(e) => break Err(at("read", &file.path, &e)),
+            }
+        };
+        let result = result.map(|n| n.min(len));
+        buf.set_len(*result.as_ref().unwrap_or(&0));
+        (RingBuf(buf), result)
+    }
+
+    async fn write(&self, file: &RingFile, offset: u64, buf: RingBuf) -> (RingBuf, Result<(), DiskError>) {
+        let len = buf.len();
+        let body = if file.direct { len - len % ALIGN } else { len };
+        let (mut buf, mut done) = self.write_all(&file.fd, offset, buf.0, 0..body).await;
+        if done.is_ok() && body < len {
+            // The unaligned tail goes through the page cache by a descriptor of its own; the sync covers both.
+            done = match self.open_fd(&file.path, libc::O_WRONLY).await {
+                Err(e) => Err(e),
+                Ok(tail) => {
+                    let (back, wrote) = self.write_all(&tail, offset, buf, body..len).await;
+                    buf = back;
+                    wrote
+                }
+            };
+        }
+        (RingBuf(buf), done.map_err(|e| at("write", &file.path, &e)))
+    }
+
+    async fn allocate(&self, file: &RingFile, bytes: u64) -> Result<(), DiskError> {
+        match self.0.ring.fallocate(&file.fd, 0, 0, bytes).await {
+            // Not every file system can; the writes will then find out.
+            Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+            other => other.map_err(|e| at("allocate", &file.path, &e)),
+        }
+    }
+
+    async fn truncate(&self, file: &RingFile, bytes: u64) -> Result<(), DiskError> {
+        sys::ftruncate(&file.fd, bytes).map_err(|e| at("truncate", &file.path, &e))
+    }
+
+    async fn sync(&self, file: &RingFile) -> Result<(), DiskError> {
+        self.0.ring.fsync(&file.fd, false).await.map_err(|e| at("sync", &file.path, &e))
+    }
+
+    async fn xattr_get(&self, file: &RingFile, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
+        sys::fgetxattr(&file.fd, &c_name(name, &file.path)?).map_err(|e| at("xattr_get", &file.path, &e))
+    }
+
+    async fn xattr_set(&self, file: &RingFile, name: &str, value: &[u8]) -> Result<(), DiskError> {
+        sys::fsetxattr(&file.fd, &c_name(name, &file.path)?, value)
+            .map_err(|e| at("xattr_set", &file.path, &e))
+    }
+
+    async fn clone_range(
+        &self,
+        from: &RingFile,
+        offset: u64,
+        len: u64,
+        to: &RingFile,
+        to_at: u64,
+    ) -> Result<bool, DiskError> {
+        match sys::clone_range(&from.fd, offset, len, &to.fd, to_at) {
+            Ok(()) => Ok(true),
+            Err(e)
+                if matches!(
+                    e.raw_os_error(),
+                    Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ENOTTY | libc::EXDEV)
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(at("clone_range", &to.path, &e)),
+        }
+    }
+
+    async fn mkdir(&self, path: &DiskPath) -> Result<(), DiskError> {
+        self.in_parent("mkdir", path, |dir, name| sys::mkdirat(dir, name, DIR_MODE))
+    }
+
+    async fn rename(&self, from: &DiskPath, to: &DiskPath) -> Result<(), DiskError> {
+        self.in_parent("rename", from, |from_dir, from_name| {
+            let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
+            let to_dir = self.open_dir(&parent)?;
+            let to_name = CString::new(to.file_name())?;
+            sys::renameat2(from_dir, from_name, &to_dir, &to_name, 0)
+        })
+    }
+
+    async fn unlink(&self, path: &DiskPath) -> Result<(), DiskError> {
+        self.in_parent("unlink", path, |dir, name| sys::unlinkat(dir, name))
+    }
+
+    async fn rmdir(&self, path: &DiskPath) -> Result<(), DiskError> {
+        self.in_parent("rmdir", path, |dir, name| sys::rmdirat(dir, name))
+    }
+
+    async fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
+        let dir = self.open_dir(path).map_err(|e| at("sync_dir", path, &e))?;
+        self.0.ring.fsync(&dir, false).await.map_err(|e| at("sync_dir", path, &e))
+    }
+
+    async fn list_dir(&self, path: &DiskPath, each: &mut dyn FnMut(DirEntry)) -> Result<(), DiskError> {
+        let dir = self.open_dir(path).map_err(|e| at("list_dir", path, &e))?;
+        for item in sys::read_dir(&dir).map_err(|e| at("list_dir", path, &e))? {
+            let kind = match item.kind {
+                sys::FileKind::File => EntryKind::File,
+                sys::FileKind::Directory => EntryKind::Dir,
+                sys::FileKind::Symlink | sys::FileKind::Other => EntryKind::Other,
+            };
+            each(DirEntry { name: item.name, kind });
+        }
+        Ok(())
+    }
+
+    async fn space(&self) -> Result<Space, DiskError> {
+        let s = sys::statfs(&self.0.root).map_err(|e| at("space", &DiskPath::root(), &e))?;
+        Ok(Space { total: s.total, free: s.free })
+    }
+}
+
+fn c_path(path: &DiskPath) -> io::Result<CString> {
+    let bytes = if path.is_root() { b".".as_slice() } else { path.as_bytes() };
+    Ok(CString::new(bytes)?)
+}
+
+fn c_name(name: &str, path: &DiskPath) -> Result<CString, DiskError> {
+    CString::new(name).map_err(|_| DiskError::at("xattr", path, DiskErrorKind::Refused))
+}
+
+fn at(operation: &'static str, path: &DiskPath, e: &io::Error) -> DiskError {
+    match e.raw_os_error() {
+        Some(errno) => DiskError::from_errno(operation, path.to_string(), errno),
+        None => DiskError::at(operation, path, DiskErrorKind::Io),
+    }
+}

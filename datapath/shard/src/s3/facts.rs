@@ -1,0 +1,150 @@
+//! Between the store's records and the dialect's values.
+
+use weir_s3::attrs::{ContentHeaders, ObjectAttrs, ObjectView};
+use weir_s3::conditions::{EtagMatch, WriteConditions};
+use weir_s3::flexible::{ChecksumType, FlexibleKind, StoredChecksum};
+use weir_s3::tags::Tags;
+use weir_s3::uploads::PartView;
+use weir_store::{Attrs, Condition, Etag, PartInfo, Record, Terms};
+use weir_types::CustomMeta;
+
+use super::errors::Refusal;
+use crate::reserved;
+
+/// A record as the dialect shows it; owns what [`ObjectView`] borrows.
+pub(crate) struct Facts {
+    pub(crate) etag: String,
+    pub(crate) mtime_ns: u64,
+    content: ContentHeaders,
+    user: CustomMeta,
+    pub(crate) tags: Tags,
+    pub(crate) checksums: Vec<StoredChecksum>,
+    pub(crate) part_sizes: Vec<u64>,
+    version: Option<String>,
+}
+
+impl Facts {
+    pub(crate) fn of(record: &Record) -> Self {
+        let kept = reserved::value(&record.custom, reserved::CHECKSUM).and_then(StoredChecksum::from_text);
+        // Only what the client sent a flexible checksum for is shown as one.
+        let checksums = kept.into_iter().collect();
+        let runs = record.part_runs.iter();
+        let part_sizes = runs.flat_map(|(n, bytes)| std::iter::repeat_n(*bytes, *n as usize)).collect();
+        Self {
+            etag: record.etag_text(),
+            mtime_ns: record.last_modified_ns(),
+            content: content_out(&record.content),
+            user: reserved::visible(&record.custom),
+            tags: reserved::value(&record.custom, reserved::TAGS)
+                .and_then(Tags::from_text)
+                .unwrap_or_default(),
+            checksums,
+            part_sizes,
+            version: record.remote.as_ref().and_then(|r| r.version.clone()),
+        }
+    }
+
+    pub(crate) fn view(&self) -> ObjectView<'_> {
+        ObjectView {
+            etag: &self.etag,
+            mtime_ns: self.mtime_ns,
+            content: &self.content,
+            user: &self.user,
+            tags: self.tags.len(),
+            checksums: &self.checksums,
+            checksum_type: None,
+            parts: self.part_sizes.len() as u32,
+            version: self.version.as_deref(),
+        }
+    }
+
+    /// The attributes as a copy would set them again.
+    pub(crate) fn attrs(&self) -> ObjectAttrs {
+        ObjectAttrs { content: self.content.clone(), user: self.user.clone(), tags: self.tags.clone() }
+    }
+}
+
+fn content_out(stored: &weir_store::ContentHeaders) -> ContentHeaders {
+    let mut out = ContentHeaders::default();
+    let pairs = [
+        ("content-type", &stored.content_type),
+        ("content-encoding", &stored.encoding),
+        ("content-disposition", &stored.disposition),
+        ("content-language", &stored.language),
+        ("cache-control", &stored.cache_control),
+        ("expires", &stored.expires),
+    ];
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            out.set(name, value.clone());
+        }
+    }
+    out
+}
+
+fn content_in(sent: &ContentHeaders) -> weir_store::ContentHeaders {
+    let value = |name| sent.value(name).map(str::to_owned);
+    weir_store::ContentHeaders {
+        content_type: value("content-type"),
+        encoding: value("content-encoding"),
+        disposition: value("content-disposition"),
+        language: value("content-language"),
+        cache_control: value("cache-control"),
+        expires: value("expires"),
+    }
+}
+
+/// What a write keeps with the object.
+pub(crate) fn attrs_in(
+    sent: &ObjectAttrs,
+    checksum: Option<&StoredChecksum>,
+    etag: Option<Etag>,
+) -> Result<Attrs, Refusal> {
+    let mut custom = sent.user.clone();
+    reserved::refuse(&custom).map_err(|key| {
+        weir_s3::S3Error::argument("x-amz-meta-", key, "the key is reserved for the server's own use")
+    })?;
+    let mut keep = |key, text: String| custom.set(key, text).map_err(weir_store::StoreError::from);
+    if !sent.tags.is_empty() {
+        keep(reserved::TAGS, sent.tags.to_text())?;
+    }
+    if let Some(sum) = checksum {
+        keep(reserved::CHECKSUM, sum.to_text())?;
+    }
+    Ok(Attrs { custom, content: content_in(&sent.content), etag, ..Attrs::default() })
+}
+
+pub(crate) fn terms(conditions: &WriteConditions) -> Terms {
+    let condition = |m: &EtagMatch| match m {
+        EtagMatch::Any => Condition::Any,
+        // A strong comparison: a weak tag fits nothing.
+        EtagMatch::List(tags) => {
+            Condition::Etags(tags.iter().filter(|t| !t.weak).map(|t| t.tag.clone()).collect())
+        }
+    };
+    Terms {
+        if_match: conditions.if_match.as_ref().map(condition),
+        if_none_match: conditions.if_none_match.as_ref().map(condition),
+        if_size: conditions.if_match_size,
+        ..Terms::default()
+    }
+}
+
+/// A stored part; its checksum is the one its upload asked for.
+pub(crate) fn part_view(part: &PartInfo, kind: Option<FlexibleKind>) -> PartView {
+    let sums = part.record.checksums.iter().filter_map(StoredChecksum::full);
+    let checksum = sums.into_iter().find(|sum| kind.is_none_or(|kind| kind == sum.kind));
+    PartView {
+        number: part.number,
+        size: part.record.size,
+        mtime_ns: part.record.modified_ns,
+        etag: part.record.etag_text(),
+        checksum,
+    }
+}
+
+/// The checksum that an upload's creation asked for, as its reserved metadata keeps it.
+pub(crate) fn upload_checksum(record: &Record) -> Option<(FlexibleKind, ChecksumType)> {
+    let (kind, form) = reserved::value(&record.custom, reserved::UPLOAD_CHECKSUM)?.split_once(':')?;
+    Some((FlexibleKind::parse(kind)?, ChecksumType::parse(form)?))
+}

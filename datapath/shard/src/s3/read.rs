@@ -1,0 +1,177 @@
+//! Reading: GetObject, HeadObject, GetObjectAttributes, tags and ACLs.
+
+use std::borrow::Cow;
+
+use weir_http::BodyLength;
+use weir_s3::attributes::AttributesView;
+use weir_s3::attrs::Header;
+use weir_s3::op::{Absent, GetAttributes, GetObject};
+use weir_s3::uploads::PartView;
+use weir_s3::{S3Error, render};
+use weir_store::Record;
+use weir_types::ByteRange;
+
+use super::S3;
+use super::errors::Refusal;
+use super::facts::Facts;
+use crate::answer::{Answer, write_head};
+use crate::conn::Conn;
+use crate::fail::Failure;
+use crate::place::Place;
+use crate::serve::Handled;
+use crate::{Op, cold, get};
+
+const XML: &str = "application/xml";
+
+/// What of the object is sent.
+struct Selection {
+    range: ByteRange,
+    /// 206 with `Content-Range`.
+    partial: bool,
+    /// Checksums apply: the whole object, or one of its parts.
+    whole: bool,
+}
+
+impl S3<'_, '_> {
+    pub(super) async fn get(
+        &self,
+        conn: &mut Conn,
+        place: &Place,
+        get: &GetObject,
+    ) -> Result<Handled, Refusal> {
+        // A condition or a part number needs the metadata first; only then is a cold range the origin's business.
+        let early = get.range.filter(|_| get.conditions == Default::default());
+        let readable = get::open(self.request.shard, place, early).await?;
+        let op = if readable.is_local() { Op::Get } else { Op::ColdGet };
+        let facts = Facts::of(&readable.record);
+        get.conditions.check(&facts.etag, facts.mtime_ns)?;
+        let selection = select(get, &facts, readable.record.size)?;
+        let mut head = Vec::with_capacity(1024);
+        self.write_object_head(&mut head, get, &facts, &readable.record, &selection);
+        let status = if selection.partial { 206 } else { 200 };
+        match get::send(self.request.shard, conn, place, readable, selection.range, head).await {
+            Ok(()) => Ok(Handled { op, status, broken: false }),
+            Err(failed) if failed.head_left => {
+                tracing::warn!(request = self.request.id_text(), "body cut short: {}", failed.error);
+                Err(Refusal::Broken { status })
+            }
+            Err(failed) => Err(failed.error.into()),
+        }
+    }
+
+    pub(super) async fn head(
+        &self,
+        conn: &mut Conn,
+        place: &Place,
+        get: &GetObject,
+    ) -> Result<Handled, Refusal> {
+        let record = self.record(place).await?;
+        let facts = Facts::of(&record);
+        get.conditions.check(&facts.etag, facts.mtime_ns)?;
+        let selection = select(get, &facts, record.size)?;
+        let mut head = Vec::with_capacity(1024);
+        self.write_object_head(&mut head, get, &facts, &record, &selection);
+        conn.send_bytes(&head).await?;
+        Ok(Handled { op: Op::Head, status: if selection.partial { 206 } else { 200 }, broken: false })
+    }
+
+    /// The metadata of an object here or at its origin.
+    pub(super) async fn record(&self, place: &Place) -> Result<Record, Refusal> {
+        let shard = self.request.shard;
+        match place.volume(shard).head(&place.bucket, &place.name).await {
+            Ok(record) => Ok((*record).clone()),
+            Err(error) if error.is_not_found() && cold::may_fetch(shard, place) => {
+                Ok(cold::head_origin(shard, place).await?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn write_object_head(
+        &self,
+        out: &mut Vec<u8>,
+        get: &GetObject,
+        facts: &Facts,
+        record: &Record,
+        selection: &Selection,
+    ) {
+        let mut headers: Vec<Header> = weir_s3::attrs::object_headers(&facts.view(), get, selection.whole);
+        let ByteRange { start, len } = selection.range;
+        if selection.partial {
+            let last = start + len - 1;
+            headers.push((Cow::Borrowed("content-range"), format!("bytes {start}-{last}/{}", record.size)));
+        }
+        headers.push((Cow::Borrowed("x-amz-request-id"), self.request.id_text()));
+        let fields = headers.iter().map(|(n, v)| (n.as_ref(), v.as_str()));
+        let status = if selection.partial { 206 } else { 200 };
+        let date = self.request.shard.date();
+        write_head(out, status, &date, fields, BodyLength::Length(len), self.request.keep);
+    }
+
+    pub(super) async fn attributes(
+        &self,
+        conn: &mut Conn,
+        place: &Place,
+        wanted: &GetAttributes,
+    ) -> Result<Handled, Refusal> {
+        let record = self.record(place).await?;
+        let facts = Facts::of(&record);
+        wanted.conditions.check(&facts.etag, facts.mtime_ns)?;
+        let parts: Vec<PartView> =
+            (1..).zip(&facts.part_sizes).map(|(number, size)| part(number, *size)).collect();
+        let view = AttributesView {
+            etag: &facts.etag,
+            size: record.size,
+            checksum: facts.checksums.first(),
+            parts: &parts,
+        };
+        let body = weir_s3::attributes::render(wanted, &view);
+        let answer =
+            Answer::new(200).header("last-modified", weir_s3::http_date(facts.mtime_ns)).body(XML, body);
+        self.answer(conn, Op::Head, answer).await
+    }
+
+    pub(super) async fn tagging(&self, conn: &mut Conn, place: &Place) -> Result<Handled, Refusal> {
+        let facts = Facts::of(&self.record(place).await?);
+        self.answer(conn, Op::Head, Answer::new(200).body(XML, render::tagging(&facts.tags))).await
+    }
+
+    pub(super) async fn acl(&self, conn: &mut Conn, place: &Place) -> Result<Handled, Refusal> {
+        self.record(place).await?;
+        let owner = super::config(self.request).owner;
+        self.answer(conn, Op::Head, Answer::new(200).body(XML, render::private_acl(&owner))).await
+    }
+
+    pub(super) async fn absent(
+        &self,
+        conn: &mut Conn,
+        place: &Place,
+        absent: Absent,
+    ) -> Result<Handled, Refusal> {
+        self.record(place).await?;
+        match absent {
+            Absent::Error(code) => Err(S3Error::from(code).into()),
+            Absent::Document(text) => self.answer(conn, Op::Head, Answer::new(200).body(XML, text)).await,
+        }
+    }
+}
+
+fn part(number: u32, size: u64) -> PartView {
+    PartView { number, size, mtime_ns: 0, etag: String::new(), checksum: None }
+}
+
+fn select(get: &GetObject, facts: &Facts, size: u64) -> Result<Selection, Refusal> {
+    if let Some(number) = get.part {
+        let range = weir_s3::multipart::part_range(number, &facts.part_sizes, size)?;
+        let partial = !facts.part_sizes.is_empty();
+        return Ok(Selection { range, partial: partial && range.len > 0, whole: !partial });
+    }
+    let all = Selection { range: ByteRange { start: 0, len: size }, partial: false, whole: true };
+    match get.range {
+        Some(range) if get.conditions.range_applies(&facts.etag, facts.mtime_ns) => {
+            let range = range.resolve(size).map_err(Failure::from)?;
+            Ok(Selection { range, partial: true, whole: false })
+        }
+        _ => Ok(all),
+    }
+}

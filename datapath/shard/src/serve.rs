@@ -1,0 +1,239 @@
+//! The life of a connection: heads in, one request at a time, answers out in order.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use weir_auth::{Arrival, Grant};
+use weir_http::{Head, HeaderSlots, HttpError, parse_head};
+use weir_ring::{Buf, Fd};
+use weir_types::limits;
+
+use crate::answer::Answer;
+use crate::body::Body;
+use crate::committer::now_ns;
+use crate::conn::{Conn, ConnError, full};
+use crate::shard::{ControlCall, ControlOp, ControlReply, Shard};
+use crate::{Op, ais, s3};
+
+/// Bytes of a connection's resting head buffer; it grows to a whole head when one is larger.
+const HEAD_BYTES_REST: usize = 4 << 10;
+/// What is read of a body that nobody wants before the connection is closed instead.
+const DISCARD_BYTES_MAX: u64 = 1 << 20;
+
+/// One request as its handler sees it.
+pub(crate) struct Request<'r> {
+    pub(crate) shard: &'r Rc<Shard>,
+    pub(crate) head: Head<'r>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) id: u64,
+    /// Whether the connection may go on after it.
+    pub(crate) keep: bool,
+}
+
+/// How a request ended.
+pub(crate) struct Handled {
+    pub(crate) op: Op,
+    pub(crate) status: u16,
+    /// Whether the client can no longer tell where the next answer begins.
+    pub(crate) broken: bool,
+}
+
+impl Request<'_> {
+    /// The number as clients and logs see it.
+    pub(crate) fn id_text(&self) -> String {
+        format!("{:016X}", self.id)
+    }
+
+    /// Who asks; the gate's clock is the wall clock.
+    pub(crate) fn admit(&self) -> Result<Grant, weir_auth::Denied> {
+        let arrival = Arrival { peer: self.peer.ip(), now: now_ns() / 1_000_000_000 };
+        self.shard.gate.admit(&self.head, &arrival)
+    }
+
+    /// Sends an answer that is at hand. What was not read of the body is read and dropped, or the connection ends.
+    pub(crate) async fn answer(&self, conn: &Conn, op: Op, answer: Answer) -> Result<Handled, ConnError> {
+        let keep = self.keep && !answer.close;
+        answer.send(conn, self.head.method, &self.shard.date(), keep).await?;
+        Ok(Handled { op, status: answer.status, broken: answer.close })
+    }
+
+    /// Hands the request to the control core and gives its answer; `None` when its queue is full.
+    pub(crate) async fn control(&self, op: ControlOp, grant: Grant, body: Vec<u8>) -> Option<Answer> {
+        let call = ControlCall {
+            op,
+            head: self.head.to_owned(),
+            body,
+            grant,
+            peer: self.peer,
+            request_id: self.id_text(),
+        };
+        let ControlReply { status, headers, body } = self.shard.shared.control.submit(call)?.await?;
+        Some(Answer { status, headers, body, length: None, close: false })
+    }
+}
+
+/// Serves a connection until either side ends it.
+pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
+    let mut conn = Conn::new(shard.handle.clone(), sock);
+    let mut head = HeadBuffer::new(&conn);
+    let mut slots = HeaderSlots::default();
+    loop {
+        match head.receive(&mut conn, &mut slots).await {
+            Ok(()) => {}
+            Err(HeadError::Conn(_)) => return,
+            Err(HeadError::Http(error)) => {
+                let mut out = Vec::new();
+                error.answer(&mut out, &shard.date());
+                if conn.send_bytes(&out).await.is_ok() {
+                    conn.close_after_answer().await;
+                }
+                return;
+            }
+        }
+        let bytes = head.filled();
+        // Parsed once more on purpose: only a whole head gets here, and the borrow must begin after the last receive.
+        let Ok(Some((parsed, used))) = parse_head(bytes, &mut slots) else { return };
+        conn.unread(&bytes[used..]);
+        let keep = parsed.keep_alive() && !shard.is_draining();
+        let request = Request { shard, head: parsed, peer, id: shard.next_request(), keep };
+        let busy = shard.busy();
+        let more = one(&request, &mut conn).await;
+        drop(busy);
+        head.clear();
+        if !more {
+            return;
+        }
+    }
+}
+
+/// Serves one request; whether another may follow.
+async fn one(request: &Request<'_>, conn: &mut Conn) -> bool {
+    let shard = request.shard;
+    let began = Instant::now();
+    let mut body = Body::new(request.head.framing(), request.head.expects_continue());
+    let handled = match weir_ais::claims(request.head.path) && !is_virtual_hosted(request) {
+        true => ais::serve(request, conn, &mut body).await,
+        false => s3::serve(request, conn, &mut body).await,
+    };
+    let Ok(handled) = handled else { return false };
+    shard.metrics.record(handled.op, handled.status, began.elapsed());
+    tracing::debug!(
+        request = request.id_text(),
+        peer = %request.peer,
+        status = handled.status,
+        micros = began.elapsed().as_micros() as u64,
+        "{} {}", request.head.method, request.head.path
+    );
+    if handled.broken {
+        return false;
+    }
+    let drained = matches!(body.discard(conn, DISCARD_BYTES_MAX).await, Ok(true));
+    if request.keep && drained {
+        return true;
+    }
+    if !body.at_end() || !conn.pending().is_empty() {
+        conn.close_after_answer().await;
+    }
+    false
+}
+
+fn is_virtual_hosted(request: &Request<'_>) -> bool {
+    let domain = &request.shard.shared.s3_domain;
+    !domain.is_empty()
+        && request.head.host().is_some_and(|host| {
+            let host = host.rsplit_once(':').map_or(host, |(h, _)| h);
+            host.len() > domain.len() && host.to_ascii_lowercase().ends_with(&format!(".{domain}"))
+        })
+}
+
+enum HeadError {
+    Conn(#[allow(dead_code, reason = "shown by debuggers")] ConnError),
+    Http(HttpError),
+}
+
+impl From<ConnError> for HeadError {
+    fn from(error: ConnError) -> Self {
+        Self::Conn(error)
+    }
+}
+
+/// Where heads are received; the parsed head borrows it while the request is served.
+struct HeadBuffer {
+    buf: Option<Buf>,
+    filled: usize,
+}
+
+impl HeadBuffer {
+    fn new(conn: &Conn) -> Self {
+        Self { buf: Some(full(conn.handle.buffers().heap(HEAD_BYTES_REST))), filled: 0 }
+    }
+
+    fn filled(&self) -> &[u8] {
+        self.buf.as_deref().and_then(|b| b.get(..self.filled)).unwrap_or_default()
+    }
+
+    fn clear(&mut self) {
+        self.filled = 0;
+    }
+
+    /// Receives until a whole head is there. Idle time and the time for a head once begun are bounded apart.
+    async fn receive(&mut self, conn: &mut Conn, slots: &mut HeaderSlots) -> Result<(), HeadError> {
+        self.take_pending(conn);
+        let mut give_up = None;
+        loop {
+            match parse_head(self.filled(), slots) {
+                Err(error) => return Err(HeadError::Http(error)),
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => {}
+            }
+            let now = conn.handle.now();
+            let within = if self.filled == 0 {
+                Duration::from_secs(limits::IDLE_SECONDS_MAX)
+            } else {
+                let end = *give_up.get_or_insert(now + Duration::from_secs(limits::HEAD_SECONDS_MAX));
+                end.saturating_duration_since(now)
+            };
+            self.more(conn, within).await?;
+        }
+    }
+
+    fn take_pending(&mut self, conn: &mut Conn) {
+        let n = conn.pending().len();
+        if n == 0 {
+            return;
+        }
+        let room = self.buf.as_ref().map_or(0, |b| b.len());
+        if room < n {
+            self.buf = Some(full(conn.handle.buffers().heap(n)));
+        }
+        if let Some(to) = self.buf.as_mut().and_then(|b| b.get_mut(..n)) {
+            to.copy_from_slice(conn.pending());
+            self.filled = n;
+            conn.consume(n);
+        }
+    }
+
+    async fn more(&mut self, conn: &Conn, within: Duration) -> Result<(), HeadError> {
+        let Some(mut buf) = self.buf.take() else { return Err(ConnError::Closed.into()) };
+        if self.filled == buf.len() {
+            let mut larger = full(conn.handle.buffers().heap(limits::HEAD_BYTES_MAX + 1));
+            if larger.len() <= buf.len() {
+                return Err(HeadError::Http(HttpError::HeadTooLarge));
+            }
+            larger[..self.filled].copy_from_slice(&buf[..self.filled]);
+            buf = larger;
+        }
+        let room = buf.len() - self.filled;
+        let (n, buf) = conn.recv(buf, self.filled, room, within).await?;
+        self.filled += n;
+        self.buf = Some(buf);
+        Ok(())
+    }
+}
+
+/// Counts a refusal at a bound.
+pub(crate) fn overloaded(shard: &Shard) {
+    shard.metrics.overloaded.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,315 @@
+//! A shard's life: its listener, its share of the node's connections, and what its requests reach.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use weir_ais::AisOp;
+use weir_auth::{Gate, Grant};
+use weir_cluster::{ClusterView, NodeId, hrw};
+use weir_http::{DateText, OwnedHead};
+use weir_origin::OriginsHandle;
+use weir_ring::{Fd, Handle, Mailbox, Reactor, ReactorConfig, Sender};
+use weir_s3::S3Op;
+use weir_store::Volume;
+use weir_types::{Bucket, BucketName, limits};
+
+use crate::committer::{Disk, now_ns, open_disk};
+use crate::disk::{RingDisk, Role};
+use crate::{Loads, ShardError, ShardMetrics, WalkerPort};
+
+/// What a control request asks for, as its dialect's router read it.
+#[derive(Debug)]
+pub enum ControlOp {
+    /// AIS API.
+    Ais(Box<AisOp>),
+    /// S3 API.
+    S3(Box<S3Op>),
+}
+
+/// A request for the control core: whole, admitted and bounded.
+pub struct ControlCall {
+    /// What it asks for.
+    pub op: ControlOp,
+    /// Its head.
+    pub head: OwnedHead,
+    /// Its body, at most `CONTROL_BODY_BYTES_MAX`, S3's chunks and checksums already taken off and checked.
+    pub body: Vec<u8>,
+    /// What its sender may do.
+    pub grant: Grant,
+    /// Where it came from.
+    pub peer: SocketAddr,
+    /// Its number, as in logs and `x-amz-request-id`.
+    pub request_id: String,
+}
+
+/// The control core's answer.
+#[derive(Debug, Default)]
+pub struct ControlReply {
+    /// HTTP status.
+    pub status: u16,
+    /// Fields but those of framing.
+    pub headers: Vec<(String, String)>,
+    /// Body; not sent in answer to HEAD.
+    pub body: Bytes,
+}
+
+/// How shards reach the control core.
+pub trait ControlPort: Send + Sync {
+    /// Hands a request over, never waits; `None` when its queue is full. The answer is `None` when the core stopped.
+    fn submit(&self, call: ControlCall) -> Option<BoxFuture<'static, Option<ControlReply>>>;
+    /// Makes a bucket known that exists at its origin; `false` if it does not.
+    fn adopt_bucket(&self, bucket: Bucket) -> BoxFuture<'static, Result<bool, String>>;
+    /// The bucket that S3 means by a name, asked for at the origins where the cluster has none.
+    fn find_bucket(&self, name: BucketName) -> BoxFuture<'static, Result<Option<Bucket>, String>>;
+}
+
+/// The node's names in the cluster map.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// As a gateway.
+    pub gateway: NodeId,
+    /// As a target.
+    pub target: NodeId,
+}
+
+/// A connection on its way to the shard it was given to.
+pub struct NewConnection(Fd, SocketAddr);
+
+/// What all shards of a node share.
+pub struct Shared {
+    /// The cluster as it is agreed.
+    pub view: Arc<ArcSwap<ClusterView>>,
+    /// The gate; each shard clones it.
+    pub gate: Gate,
+    /// The way to the control core.
+    pub control: Arc<dyn ControlPort>,
+    /// The way to origins, where there are any.
+    pub origins: Option<OriginsHandle>,
+    /// The node's disks.
+    pub disks: Vec<Disk>,
+    /// The way to the walker, for what reads directories.
+    pub walker: WalkerPort,
+    /// Connections of each shard.
+    pub loads: Loads,
+    /// Counters of each shard.
+    pub metrics: Vec<Arc<ShardMetrics>>,
+    /// The way to each shard, for connections.
+    pub inbound: Vec<Sender<NewConnection>>,
+    /// The node's names.
+    pub identity: Identity,
+    /// Set once: no new requests, connections close after the one under way.
+    pub draining: AtomicBool,
+    /// Base domain of virtual-hosted S3 requests; empty: none.
+    pub s3_domain: String,
+}
+
+/// What one shard is built from.
+pub struct ShardConfig {
+    /// Its number, from 0.
+    pub index: usize,
+    /// Address that all shards listen on.
+    pub listen: SocketAddr,
+    /// Its reactor.
+    pub reactor: ReactorConfig,
+    /// Its end of [`Shared::inbound`].
+    pub inbound: Mailbox<NewConnection>,
+}
+
+/// A shard as its tasks see it.
+pub(crate) struct Shard {
+    pub(crate) index: usize,
+    pub(crate) handle: Handle,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) gate: Gate,
+    pub(crate) volumes: Vec<Volume<RingDisk>>,
+    /// Placement digests of the disks' paths, in their order.
+    pub(crate) digests: Vec<u64>,
+    pub(crate) metrics: Arc<ShardMetrics>,
+    date: RefCell<DateText>,
+    requests: Cell<u64>,
+    active: Cell<usize>,
+}
+
+/// A request under way, which a stop waits for.
+pub(crate) struct Busy<'s>(&'s Cell<usize>);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Shard {
+    /// Counts a request while it is served.
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        self.active.set(self.active.get() + 1);
+        Busy(&self.active)
+    }
+
+    /// The date for a response's head.
+    pub(crate) fn date(&self) -> String {
+        self.date.borrow_mut().at(now_ns() / 1_000_000_000).to_owned()
+    }
+
+    /// A number that no other request of this node's life has.
+    pub(crate) fn next_request(&self) -> u64 {
+        let n = self.requests.get() + 1;
+        self.requests.set(n);
+        (self.index as u64) << 48 | n
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs a shard on this thread until the node drains and its requests are answered, or `drain` after it began to.
+/// `ready` hears once whether it listens.
+pub fn run(
+    config: ShardConfig,
+    shared: Arc<Shared>,
+    drain: Duration,
+    ready: impl FnOnce(Result<(), ShardError>),
+) {
+    let reactor = match Reactor::new(&config.reactor) {
+        Ok(reactor) => reactor,
+        Err(error) => return ready(Err(error.into())),
+    };
+    let handle = reactor.handle();
+    reactor.block_on(async move {
+        let (index, listen, inbound) = (config.index, config.listen, config.inbound);
+        let begun = begin(index, listen, &handle, shared).map(|(shard, listener)| {
+            let shard = Rc::new(shard);
+            let accepting = handle.spawn(accept(shard.clone(), listener)).is_ok();
+            let receiving = handle.spawn(receive(shard.clone(), inbound)).is_ok();
+            assert!(accepting && receiving, "a fresh reactor has room for two tasks");
+            shard
+        });
+        match begun {
+            Err(error) => ready(Err(error)),
+            Ok(shard) => {
+                ready(Ok(()));
+                until_drained(&shard, drain).await;
+            }
+        }
+    });
+}
+
+fn begin(
+    index: usize,
+    listen: SocketAddr,
+    handle: &Handle,
+    shared: Arc<Shared>,
+) -> Result<(Shard, Fd), ShardError> {
+    let listener = handle
+        .listen(listen, limits::LISTEN_BACKLOG)
+        .map_err(|error| ShardError::Io { what: format!("listen on {listen}"), error })?;
+    let mut volumes = Vec::with_capacity(shared.disks.len());
+    for disk in &shared.disks {
+        let own = open_disk(handle.clone(), &disk.path, Role::Shard, &disk.buffered_only)?;
+        volumes.push(Volume::new(own, disk.mountpath.clone()));
+    }
+    let digests = shared.disks.iter().map(|d| hrw::digest(d.path.as_os_str().as_encoded_bytes())).collect();
+    let metrics = shared.metrics[index].clone();
+    let counted = metrics.clone();
+    handle.on_task_panic(move |text| {
+        counted.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(shard = index, "a request panicked: {text}");
+    });
+    let shard = Shard {
+        index,
+        handle: handle.clone(),
+        gate: shared.gate.clone(),
+        shared,
+        volumes,
+        digests,
+        metrics,
+        date: RefCell::new(DateText::new()),
+        requests: Cell::new(0),
+        active: Cell::new(0),
+    };
+    Ok((shard, listener))
+}
+
+/// Accepts and hands each connection to the shard with the fewest.
+async fn accept(shard: Rc<Shard>, listener: Fd) {
+    while !shard.is_draining() {
+        let tick = Duration::from_millis(200);
+        let (sock, peer) = match shard.handle.timeout(tick, shard.handle.accept(&listener)).await {
+            Err(_) => continue,
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => {
+                // Out of descriptors, as a rule: connections end, then there are some again.
+                tracing::warn!(shard = shard.index, "accept: {error}");
+                shard.handle.sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        shard.metrics.accepted.fetch_add(1, Ordering::Relaxed);
+        match shard.shared.loads.assign(limits::CONNECTIONS_MAX) {
+            Some(to) if to == shard.index => start(&shard, sock, peer),
+            Some(to) => {
+                if shard.shared.inbound[to].send(NewConnection(sock, peer)).is_err() {
+                    shard.shared.loads.release(to);
+                }
+            }
+            None => {
+                // Every shard is full: the client sees a closed connection rather than a queue without end.
+                shard.metrics.overloaded.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+async fn receive(shard: Rc<Shard>, mut inbound: Mailbox<NewConnection>) {
+    while let Some(NewConnection(sock, peer)) = inbound.recv().await {
+        start(&shard, sock, peer);
+    }
+}
+
+fn start(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
+    let open = OpenConnection::new(shard.clone());
+    let task = async move {
+        let shard = open.0.clone();
+        crate::serve::connection(&shard, sock, peer).await;
+        drop(open);
+    };
+    if shard.handle.spawn(task).is_err() {
+        shard.metrics.overloaded.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts a connection while it lives, also when its task panics or is never started.
+struct OpenConnection(Rc<Shard>);
+
+impl OpenConnection {
+    fn new(shard: Rc<Shard>) -> Self {
+        shard.metrics.connections.fetch_add(1, Ordering::Relaxed);
+        Self(shard)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.shared.loads.release(self.0.index);
+    }
+}
+
+async fn until_drained(shard: &Shard, drain: Duration) {
+    let tick = Duration::from_millis(20);
+    while !shard.is_draining() {
+        shard.handle.sleep(tick).await;
+    }
+    let give_up = shard.handle.now() + drain;
+    while shard.active.get() > 0 && shard.handle.now() < give_up {
+        shard.handle.sleep(tick).await;
+    }
+}
