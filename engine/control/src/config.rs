@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use weir_cluster::{ClusterConfig, ClusterUuid, NetInfo, NodeId};
+use weir_s3::S3Config;
 
 /// Log entries between two snapshots of the replicated state.
 pub const SNAPSHOT_ENTRIES: u64 = 2000;
@@ -24,6 +25,8 @@ pub struct ControlConfig {
     pub cpu: Option<usize>,
     /// Configuration of a cluster made by this start; a cluster that exists keeps its own.
     pub cluster: ClusterConfig,
+    /// What the S3 API answers of region and owner.
+    pub s3: S3Config,
     /// Log entries between two snapshots: [`SNAPSHOT_ENTRIES`].
     pub snapshot_entries: u64,
 }
@@ -40,6 +43,7 @@ impl ControlConfig {
             intra_data: net,
             cpu: None,
             cluster: ClusterConfig::default(),
+            s3: S3Config::default(),
             snapshot_entries: SNAPSHOT_ENTRIES,
         }
     }

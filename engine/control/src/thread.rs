@@ -125,23 +125,34 @@ async fn serve(core: Arc<Core>, mut incoming: mpsc::UnboundedReceiver<Message>, 
     loop {
         tokio::select! {
             message = incoming.recv() => match message {
-                Some(Message::Request(request, permit)) => {
-                    tasks.spawn(answer(core.clone(), request, permit, permits.clone()));
-                }
-                Some(Message::Call(call, permit)) => {
-                    tasks.spawn(carry_out(core.clone(), call, permit));
-                }
                 Some(Message::Stop) | None => break,
+                Some(message) => begin(&mut tasks, &core, message, &permits),
             },
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
         }
     }
+    // Whoever was let in just before the stop is answered too.
     incoming.close();
+    while let Some(message) = incoming.recv().await {
+        begin(&mut tasks, &core, message, &permits);
+    }
     let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(Duration::from_secs(STOP_SECONDS_MAX), all).await.is_err() {
         tracing::warn!("control requests were cut off after {STOP_SECONDS_MAX} s of stopping");
     }
     core.raft.shutdown().await;
+}
+
+fn begin(tasks: &mut JoinSet<()>, core: &Arc<Core>, message: Message, permits: &Arc<Semaphore>) {
+    match message {
+        Message::Request(request, permit) => {
+            tasks.spawn(answer(core.clone(), request, permit, permits.clone()));
+        }
+        Message::Call(call, permit) => {
+            tasks.spawn(carry_out(core.clone(), call, permit));
+        }
+        Message::Stop => {}
+    }
 }
 
 /// Answers one request; a panic in it is an answer too.

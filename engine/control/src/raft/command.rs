@@ -74,9 +74,10 @@ pub enum Command {
     },
 }
 
-/// What applying a log entry answers.
+/// What applying a log entry answers. Public because openraft's types must be; nothing outside sees it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) enum Answer {
+#[allow(unreachable_pub, reason = "a part of openraft's types, which must be public")]
+pub enum Answer {
     /// The entry was not a command.
     None,
     /// The command was carried out.

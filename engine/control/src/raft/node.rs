@@ -185,7 +185,8 @@ impl RaftNode {
             last_log: m.last_log_index.unwrap_or(0),
             applied: m.last_applied.map_or(0, |id| id.index),
             snapshot: m.snapshot.map_or(0, |id| id.index),
-            leads: m.current_leader == Some(m.id),
+            // After a storage error the last metrics stay as they were, but nothing is agreed on any more.
+            leads: m.running_state.is_ok() && m.current_leader == Some(m.id),
         }
     }
 

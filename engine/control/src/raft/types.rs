@@ -1,4 +1,5 @@
 //! The types that openraft is instantiated with.
+#![allow(unreachable_pub, reason = "the macro makes them public in a private module")]
 
 use std::fmt;
 use std::io::Cursor;
@@ -12,11 +13,11 @@ pub(crate) type RaftId = u64;
 
 /// What Raft keeps of a peer beside its number.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Peer {
+pub struct Peer {
     /// The node ID, as in the cluster map.
-    pub(crate) node: String,
+    pub node: String,
     /// Where its intra-control listener is: `host:port`; empty while unknown, and then it is unreachable.
-    pub(crate) endpoint: String,
+    pub endpoint: String,
 }
 
 impl fmt::Display for Peer {

@@ -7,6 +7,7 @@ use weir_ais::{
 use weir_cluster::{BucketInfo, BucketProps, BucketPropsPatch, ClusterError};
 use weir_types::{Access, Bucket, Provider};
 
+use super::node::on_worker;
 use super::{Answer, cluster, error, header_json, json, on_bucket, on_cluster, on_mask};
 use crate::ControlResponse;
 use crate::api::Asked;
@@ -16,17 +17,18 @@ use crate::raft::command::Command;
 /// The buckets that pass the filter.
 pub(super) async fn list(core: &Core, query: &BucketQuery, asked: &Asked<'_>) -> Answer {
     on_cluster(asked, Access::LIST_BUCKETS)?;
-    let admits = |b: &Bucket| query.scope.admits(b) && query.name.as_ref().is_none_or(|n| *n == b.name);
-    let mut buckets: Vec<Bucket> = Vec::new();
-    if query.presence != Presence::ExistsOutside {
-        let view = core.view().map_err(error::of)?;
-        buckets.extend(view.bmd.iter().map(|(b, _)| b).filter(|b| admits(b)).cloned());
-    }
+    let view = core.view().map_err(error::of)?;
+    let mut unknown = Vec::new();
     if !query.presence.in_cluster_only() && query.scope.provider != Some(Provider::Ais) {
-        let unknown = core.unknown_remote_buckets(query.scope.provider).await;
-        buckets.extend(unknown.into_iter().filter(admits));
+        unknown = core.unknown_remote_buckets(query.scope.provider).await;
     }
-    Ok(json(&buckets.iter().map(BckJson::from).collect::<Vec<_>>()))
+    let query = query.clone();
+    on_worker(move || {
+        let known = view.bmd.iter().map(|(b, _)| b).filter(|_| query.presence != Presence::ExistsOutside);
+        let admits = |b: &&Bucket| query.scope.admits(b) && query.name.as_ref().is_none_or(|n| *n == b.name);
+        json(&known.chain(&unknown).filter(admits).map(BckJson::from).collect::<Vec<_>>())
+    })
+    .await
 }
 
 /// A bucket's properties.

@@ -1,12 +1,11 @@
 //! Buckets as such: listing, making, removing.
 
 use weir_cluster::{BucketInfo, BucketPropsPatch};
-use weir_s3::render::Owner;
 use weir_s3::uploads::{BucketEntry, ListBuckets};
 use weir_s3::{S3Code, S3Error, check_new_bucket, documents};
 use weir_types::{Access, Bucket, BucketName, Provider};
 
-use super::{Answer, Asked, document, error};
+use super::{Answer, Asked, error, rendered};
 use crate::ControlResponse;
 use crate::core::Core;
 
@@ -14,22 +13,25 @@ use crate::core::Core;
 pub(super) async fn list_buckets(core: &Core, query: &ListBuckets, asked: &Asked<'_>) -> Answer {
     let _permit = asked.grant.require_cluster(Access::LIST_BUCKETS).map_err(error::denied)?;
     let view = core.view().map_err(error::of)?;
-    let mut all: Vec<(Bucket, u64)> = view
-        .bmd
-        .iter()
-        .filter(|(bucket, _)| bucket.namespace.is_global())
-        .map(|(bucket, info)| (bucket.clone(), info.created_ns))
-        .collect();
-    all.extend(core.unknown_remote_buckets(None).await.into_iter().map(|bucket| (bucket, 0)));
-    all.retain(|(bucket, _)| asked.grant.access_to(bucket).allows(Access::LIST_OBJECTS));
-    // By name alone, as this API names them; of several providers' buckets of one name the cluster's come first.
-    all.sort_by(|a, b| a.0.name.cmp(&b.0.name));
-    all.dedup_by(|later, first| later.0.name == first.0.name);
-    let entries: Vec<BucketEntry<'_>> = all
-        .iter()
-        .map(|(bucket, created_ns)| BucketEntry { name: bucket.name.as_str(), created_ns: *created_ns })
-        .collect();
-    Ok(document(query.render(&entries, &Owner::default())))
+    let unknown = core.unknown_remote_buckets(None).await;
+    let (query, grant, owner) = (query.clone(), asked.grant.clone(), core.config.s3.owner.clone());
+    rendered(move || {
+        let known = view.bmd.iter().map(|(bucket, info)| (bucket, info.created_ns));
+        let mut all: Vec<(&Bucket, u64)> = known
+            .chain(unknown.iter().map(|bucket| (bucket, 0)))
+            .filter(|(bucket, _)| bucket.namespace.is_global())
+            .filter(|(bucket, _)| grant.access_to(bucket).allows(Access::LIST_OBJECTS))
+            .collect();
+        // By name alone, as this API names them; of several providers' buckets of one name the cluster's come first.
+        all.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+        all.dedup_by(|later, first| later.0.name == first.0.name);
+        let entries: Vec<BucketEntry<'_>> = all
+            .iter()
+            .map(|(bucket, created_ns)| BucketEntry { name: bucket.name.as_str(), created_ns: *created_ns })
+            .collect();
+        query.render(&entries, &owner)
+    })
+    .await
 }
 
 /// Makes an `ais://` bucket.

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 
 use weir_s3::listing::{Entry, ListObjects, ListVersions, Page, Scope};
-use weir_s3::render::Owner;
 use weir_s3::uploads::{ListUploads, UploadEntry};
 use weir_store::ListQuery;
 use weir_types::Bucket;
 
-use super::{Answer, document, error};
+use super::{Answer, error, rendered};
 use crate::core::Core;
-use crate::{ControlError, ControlResponse, RemoteQuery};
+use crate::{ControlError, RemoteQuery};
 
 /// One object as S3 lists it.
 struct Listed {
@@ -31,38 +30,30 @@ struct Found {
 /// ListObjects of both generations.
 pub(super) async fn objects(core: &Core, bucket: &Bucket, query: &ListObjects) -> Answer {
     let found = find(core, bucket, &query.scope, query.after()).await.map_err(error::of)?;
-    let (query, name) = (query.clone(), bucket.name.clone());
-    rendered(move || query.render(name.as_str(), &found.page(), &Owner::default())).await
+    let (query, name, owner) = (query.clone(), bucket.name.clone(), core.config.s3.owner.clone());
+    rendered(move || query.render(name.as_str(), &found.page(), &owner)).await
 }
 
 /// ListObjectVersions: each object's one version.
 pub(super) async fn versions(core: &Core, bucket: &Bucket, query: &ListVersions) -> Answer {
     let found = find(core, bucket, &query.scope, query.after()).await.map_err(error::of)?;
-    let (query, name) = (query.clone(), bucket.name.clone());
-    rendered(move || query.render(name.as_str(), &found.page(), &Owner::default())).await
+    let (query, name, owner) = (query.clone(), bucket.name.clone(), core.config.s3.owner.clone());
+    rendered(move || query.render(name.as_str(), &found.page(), &owner)).await
 }
 
 /// ListMultipartUploads.
 pub(super) async fn uploads(core: &Core, bucket: &Bucket, query: &ListUploads) -> Answer {
     let mut uploads = core.backend.uploads(bucket).await.map_err(error::of)?;
-    let (query, name) = (query.clone(), bucket.name.clone());
+    let (query, name, owner) = (query.clone(), bucket.name.clone(), core.config.s3.owner.clone());
     rendered(move || {
         uploads.sort_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
         let entries: Vec<UploadEntry<'_>> = uploads
             .iter()
             .map(|u| UploadEntry { key: u.key.as_str(), upload_id: &u.id, initiated_ns: u.initiated_ns })
             .collect();
-        query.render(name.as_str(), &entries, &Owner::default())
+        query.render(name.as_str(), &entries, &owner)
     })
     .await
-}
-
-/// A document that takes long to write.
-async fn rendered(
-    render: impl FnOnce() -> Vec<u8> + Send + 'static,
-) -> Result<ControlResponse, weir_s3::S3Error> {
-    let xml = tokio::task::spawn_blocking(render).await;
-    xml.map(document).map_err(|e| error::of(ControlError::Thread(format!("listing worker: {e}"))))
 }
 
 impl Listed {

@@ -6,13 +6,13 @@ mod error;
 mod list;
 
 use weir_cluster::BucketInfo;
-use weir_s3::render::{CONTENT_TYPE, Owner};
+use weir_s3::render::CONTENT_TYPE;
 use weir_s3::{BucketOp, S3Code, S3Error, S3Op, render};
 use weir_types::{Access, Bucket, BucketName};
 
 use super::{Asked, mask_allows};
-use crate::ControlResponse;
 use crate::core::Core;
+use crate::{ControlError, ControlResponse};
 
 /// What every answer here can fail with.
 type Answer = Result<ControlResponse, S3Error>;
@@ -49,6 +49,12 @@ fn document(xml: Vec<u8>) -> ControlResponse {
     ControlResponse::new(200).body(CONTENT_TYPE, xml)
 }
 
+/// A document that takes long to write: by a worker.
+async fn rendered(render: impl FnOnce() -> Vec<u8> + Send + 'static) -> Answer {
+    let xml = tokio::task::spawn_blocking(render).await;
+    xml.map(document).map_err(|e| error::of(ControlError::Thread(format!("listing worker: {e}"))))
+}
+
 async fn on_bucket(core: &Core, name: BucketName, op: BucketOp, asked: &Asked<'_>) -> Answer {
     let access = op.access();
     if let BucketOp::Create(_) = op {
@@ -58,15 +64,17 @@ async fn on_bucket(core: &Core, name: BucketName, op: BucketOp, asked: &Asked<'_
     match op {
         BucketOp::Create(_) => Err(S3Code::InternalError.into()),
         BucketOp::Delete => bucket::delete(core, bucket, &info).await,
-        BucketOp::Head => Ok(ControlResponse::new(200).with("x-amz-bucket-region", render::DEFAULT_REGION)),
-        BucketOp::GetLocation => Ok(document(render::location(render::DEFAULT_REGION))),
+        BucketOp::Head => {
+            Ok(ControlResponse::new(200).with("x-amz-bucket-region", core.config.s3.region.as_str()))
+        }
+        BucketOp::GetLocation => Ok(document(render::location(&core.config.s3.region))),
         BucketOp::GetVersioning => Ok(document(render::versioning(None))),
         BucketOp::PutVersioning(_) => bucket::put_versioning(&asked.body),
         BucketOp::ListObjects(query) => list::objects(core, &bucket, &query).await,
         BucketOp::ListVersions(query) => list::versions(core, &bucket, &query).await,
         BucketOp::ListUploads(query) => list::uploads(core, &bucket, &query).await,
         BucketOp::DeleteObjects(_) => delete::objects(core, &bucket, &asked.body).await,
-        BucketOp::GetAcl => Ok(document(render::private_acl(&Owner::default()))),
+        BucketOp::GetAcl => Ok(document(render::private_acl(&core.config.s3.owner))),
         BucketOp::PutAcl(..) => Ok(ControlResponse::new(200)),
         BucketOp::GetTagging => Err(S3Code::NoSuchTagSet.into()),
         BucketOp::PutTagging(_) => Err(S3Error::not_implemented("PutBucketTagging")),
