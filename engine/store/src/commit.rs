@@ -71,6 +71,8 @@ pub struct Committer<D: Disk> {
     flights: HashMap<(Bucket, ObjectName), Arc<Flight<D::File>>>,
     /// Directories in `%wk/` that are to be removed with all they hold.
     doomed: Vec<DiskPath>,
+    /// Directories of completed uploads that could not be moved there yet.
+    over: Vec<DiskPath>,
     sweep: tend::Sweep,
     /// Uploads in progress, of each bucket.
     uploads: HashMap<Bucket, usize>,
@@ -86,6 +88,7 @@ impl<D: Disk> Committer<D> {
             known_dirs: HashSet::new(),
             flights: HashMap::new(),
             doomed: Vec::new(),
+            over: Vec::new(),
             sweep: tend::Sweep::default(),
             uploads: HashMap::new(),
             #[cfg(any(test, feature = "sim"))]
@@ -262,7 +265,8 @@ impl<D: Disk> Committer<D> {
         let skip = self.has_bug(Bug::NoSyncOfCustom);
         let files = steps.iter().filter(|s| s.durable && !skip).filter_map(|s| s.changed_file.as_ref());
         let files = join_all(files.map(|file| disk.sync(file))).await;
-        let files = files.into_iter().collect::<Result<(), _>>().map_err(StoreError::from);
+        // Not `NoSpace`: that promises that nothing of the change is kept.
+        let files = files.into_iter().collect::<Result<(), _>>().map_err(StoreError::Disk);
         let synced = self.sync_dirs(dirs).await.and(files);
         if let Err(error) = synced {
             // Visible, and nobody knows whether durable: no later success may cover it up.
@@ -278,8 +282,11 @@ impl<D: Disk> Committer<D> {
         let mut steps = steps;
         for step in &mut steps {
             if let (true, None, Some(dir)) = (step.visible, &step.error, step.done_upload.take()) {
-                let removed = self.remove_upload(&dir, step.durable).await;
-                self.note(step, removed);
+                // The object is in place: an upload that stays is tried again later, at the latest by the next recovery.
+                if let Err(error) = self.remove_upload(&dir, step.durable).await {
+                    self.note_leftover(error);
+                    self.over.push(dir);
+                }
             }
             self.update_index(step);
         }

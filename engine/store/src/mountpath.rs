@@ -167,6 +167,16 @@ impl<F> Mountpath<F> {
         let _ = self.poison.set(why.to_string());
     }
 
+    /// Passes a write's result on; after an I/O error the mountpath takes no more changes.
+    pub(crate) fn written<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &done
+            && error.is_io()
+        {
+            self.poison(error);
+        }
+        done
+    }
+
     pub(crate) fn refuse_poisoned(&self) -> Result<(), StoreError> {
         self.poisoned().map_or(Ok(()), |why| Err(StoreError::Poisoned(why.to_owned())))
     }

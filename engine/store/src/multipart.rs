@@ -200,11 +200,13 @@ impl<D: Disk> Volume<D> {
     ) -> Result<Option<Prepared<D::File>>, StoreError> {
         self.mountpath.refuse_poisoned()?;
         let Some(sums) = joined_sums(sources).await? else { return Ok(None) };
-        let work = WorkFile::take(&self.disk, &self.mountpath, false).await?;
+        let work = WorkFile::take(&self.disk, &self.mountpath, false).await.map_err(StoreError::from);
+        let work = self.mountpath.written(work)?;
         let mut at = 0;
         for source in sources.iter().filter(|s| s.size() > 0) {
             let Some(file) = source.file() else { return Ok(None) };
-            if !self.disk.clone_range(file, 0, source.size(), work.file(), at).await? {
+            let shared = self.disk.clone_range(file, 0, source.size(), work.file(), at).await;
+            if !self.mountpath.written(shared.map_err(StoreError::from))? {
                 return Ok(None);
             }
             at += source.size();

@@ -68,10 +68,11 @@ impl<D: Disk> Writer<D> {
             Durability::Relaxed => BUFFERED_RELAXED_BYTES_MAX,
         };
         let direct = options.size_hint.is_none_or(|size| size > buffered_max);
-        let work = WorkFile::take(&disk, &mountpath, direct).await?;
+        let work =
+            mountpath.written(WorkFile::take(&disk, &mountpath, direct).await.map_err(StoreError::from))?;
         let allocated = options.size_hint.filter(|size| *size > IO_BUFFER_BYTES as u64).unwrap_or(0);
         if allocated > 0 {
-            disk.allocate(work.file(), allocated).await?;
+            mountpath.written(disk.allocate(work.file(), allocated).await.map_err(StoreError::from))?;
         }
         let hashed = options.kinds.iter().filter(|kind| **kind != ChecksumKind::None);
         Ok(Self {
@@ -101,7 +102,8 @@ impl<D: Disk> Writer<D> {
             hasher.update(&buf);
         }
         let (buf, written) = self.disk.write(self.work.file(), offset, buf).await;
-        let written = written.map_err(|error| self.fail(error.into()));
+        let written = self.mountpath.written(written.map_err(StoreError::from));
+        self.failed = written.clone().err();
         (buf, written)
     }
 
@@ -133,31 +135,15 @@ impl<D: Disk> Writer<D> {
         let sums = std::mem::replace(&mut self.summer, Summer::new(0)).finish();
         check_stated(expected, sums.size, &checksums)?;
         if self.allocated != 0 && self.allocated != sums.size {
-            self.io(self.disk.truncate(self.work.file(), sums.size).await)?;
+            let trimmed = self.disk.truncate(self.work.file(), sums.size).await;
+            self.mountpath.written(trimmed.map_err(StoreError::from))?;
         }
         if self.durability == Durability::Durable && sums.size > IO_BUFFER_BYTES as u64 {
             // Bulk goes out here, beside other transfers; the committer's sync then finds only the metadata.
-            self.io(self.disk.sync(self.work.file()).await)?;
+            let synced = self.disk.sync(self.work.file()).await;
+            self.mountpath.written(synced.map_err(StoreError::from))?;
         }
         Prepared::new(&self.disk, &self.mountpath, self.work, sums, checksums, parts, self.durability).await
-    }
-
-    fn io(&self, done: Result<(), crate::DiskError>) -> Result<(), StoreError> {
-        done.map_err(|error| {
-            let error = StoreError::from(error);
-            if error.is_io() {
-                self.mountpath.poison(&error);
-            }
-            error
-        })
-    }
-
-    fn fail(&mut self, error: StoreError) -> StoreError {
-        if error.is_io() {
-            self.mountpath.poison(&error);
-        }
-        self.failed = Some(error.clone());
-        error
     }
 }
 
@@ -210,10 +196,13 @@ impl<F: Clone + Send + Sync + 'static> Prepared<F> {
         let runs = record::runs_of(&parts);
         let parts_beside = runs.len() > PART_RUNS_INLINE_MAX;
         let beside = if parts_beside || sums.sums.len() > CHECKSUM_BLOCKS_INLINE_MAX {
-            let beside = WorkFile::take(disk, mountpath, false).await?;
             let kept: &[u64] = if parts_beside { &parts } else { &[] };
-            sidecar::write(disk, beside.file(), &sums.sums, kept).await?;
-            Some(beside)
+            let written = async {
+                let beside = WorkFile::take(disk, mountpath, false).await?;
+                sidecar::write(disk, beside.file(), &sums.sums, kept).await?;
+                Ok(beside)
+            };
+            Some(mountpath.written(written.await)?)
         } else {
             None
         };

@@ -57,7 +57,8 @@ impl<D: Disk> Committer<D> {
         });
         let done: Result<(), DiskError> = join_all(syncs).await.into_iter().collect();
         if let Err(error) = done {
-            let error = StoreError::from(error);
+            // Not `NoSpace`: that promises that nothing of the change is kept.
+            let error = StoreError::Disk(error);
             self.mountpath().poison(&error);
             return Err(error);
         }

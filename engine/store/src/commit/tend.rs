@@ -35,6 +35,13 @@ impl<D: Disk> Committer<D> {
         if let Ok(space) = self.volume.disk.space().await {
             self.mountpath().note_space(space);
         }
+        if let Some(dir) = self.over.pop() {
+            match self.remove_upload(&dir, false).await {
+                Ok(()) => return true,
+                Err(error) => self.note_leftover(error),
+            }
+            self.over.push(dir);
+        }
         if let Some(dir) = self.doomed.pop() {
             match self.remove_tree(&dir).await {
                 Ok(true) => {}

@@ -1,6 +1,9 @@
 //! One mountpath on a simulated disk, driven from one thread.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part of this")]
 
+pub mod oracle;
+pub mod script;
+
 use std::sync::{Arc, Mutex};
 
 use weir_store::sim::{Fault, Faulty, SimDisk, block_on};

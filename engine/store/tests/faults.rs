@@ -1,0 +1,123 @@
+//! One disk call of a script fails, at every call in turn: with an I/O error, no space, or half of what was asked.
+//! What was acknowledged holds, what was refused for lack of space left nothing, and an I/O error of a write stops writes.
+
+mod common;
+
+use common::oracle::Oracle;
+use common::script::script;
+use common::*;
+use weir_store::sim::{Crash, Fault, Faulty, SimDisk, block_on};
+use weir_store::{Durability, Planted, StoreError, WriteOptions};
+
+/// Runs the whole script over one failure; the first thing that is wrong.
+fn run(at: u64, fault: Fault, bug: Option<Planted>) -> Result<(), String> {
+    let disk = Faulty::new(SimDisk::new(), at, fault);
+    let mut oracle = Oracle::new();
+    let Ok(mut node) = Node::start(disk.clone(), 1) else { return Ok(()) };
+    if let Some(bug) = bug {
+        node.committer.plant(bug);
+    }
+    script().iter().for_each(|batch| oracle.run(&mut node, batch));
+    let Some(operation) = disk.fired() else { return Err(format!("call {at} was not reached")) };
+    let wrong = |what: String| format!("{fault:?} at call {at} ({operation}): {what}");
+    node.settle();
+    oracle.check(&node, None).map_err(wrong)?;
+    if fault == Fault::NoSpace && node.mountpath.poisoned().is_some() && !operation.starts_with("sync") {
+        return Err(wrong(format!("poisoned: {:?}", node.mountpath.poisoned())));
+    }
+    if matches!(fault, Fault::Io { .. }) && writes(operation) {
+        let refused = node.put("b", "more", b"x");
+        if !matches!(refused, Err(StoreError::Poisoned(_))) {
+            return Err(wrong(format!("the mountpath still takes writes: {refused:?}")));
+        }
+    }
+    for (crash, boot) in [(Crash::Kept, 1), (Crash::Dropped, 2), (Crash::Reordered, 2)] {
+        let left = Faulty::new(disk.inner().crash(crash, at), 0, Fault::NoSpace);
+        let mut node = Node::start(left, boot).map_err(|e| wrong(format!("recovery: {e}")))?;
+        oracle.check(&node, Some(crash)).map_err(|e| wrong(format!("after {crash:?}: {e}")))?;
+        node.put("b", "a", b"after").map_err(|e| wrong(e.to_string()))?;
+    }
+    Ok(())
+}
+
+fn writes(operation: &str) -> bool {
+    [
+        "write",
+        "sync",
+        "sync_dir",
+        "rename",
+        "xattr_set",
+        "unlink",
+        "create",
+        "mkdir",
+        "truncate",
+        "clone_range",
+    ]
+    .contains(&operation)
+}
+
+fn calls() -> u64 {
+    let disk = Faulty::new(SimDisk::new(), 0, Fault::NoSpace);
+    let mut node = Node::start(disk.clone(), 1).unwrap();
+    let mut oracle = Oracle::new();
+    script().iter().for_each(|batch| oracle.run(&mut node, batch));
+    disk.calls()
+}
+
+fn at_every_call(fault: Fault) {
+    for at in 1..=calls() {
+        run(at, fault, None).unwrap();
+    }
+}
+
+#[test]
+fn an_io_error_without_effect_at_every_call() {
+    at_every_call(Fault::Io { applied: false });
+}
+
+#[test]
+fn an_io_error_with_effect_at_every_call() {
+    at_every_call(Fault::Io { applied: true });
+}
+
+#[test]
+fn no_space_at_every_call() {
+    at_every_call(Fault::NoSpace);
+}
+
+#[test]
+fn half_of_what_was_asked_at_every_call() {
+    at_every_call(Fault::Short);
+}
+
+#[test]
+fn finds_a_failed_sync_taken_for_a_success() {
+    let found = (1..=calls())
+        .any(|at| run(at, Fault::Io { applied: false }, Some(Planted::SyncErrorIgnored)).is_err());
+    assert!(found);
+}
+
+#[test]
+fn a_full_mountpath_says_so_and_frees_what_is_deleted() {
+    let sim = SimDisk::new();
+    let mut node = Node::start(Faulty::new(sim.clone(), 0, Fault::NoSpace), 1).unwrap();
+    sim.set_capacity(100_000);
+    node.put("b", "first", &bytes(1, 60_000)).unwrap();
+    for durability in [Durability::Durable, Durability::Relaxed] {
+        for size_hint in [None, Some(60_000)] {
+            let options = WriteOptions { size_hint, durability, kinds: &[] };
+            let refused = node.prepare_as(&bytes(2, 60_000), &options).err();
+            assert!(matches!(refused, Some(StoreError::NoSpace(_))), "{refused:?}");
+        }
+    }
+    let refused =
+        block_on(node.volume().writer(&WriteOptions { size_hint: Some(1 << 20), ..WriteOptions::default() }));
+    assert!(matches!(refused.err(), Some(StoreError::NoSpace(_))));
+    node.settle();
+    assert_eq!(node.mountpath.poisoned(), None);
+    assert!(node.content("b", "first") == Some(bytes(1, 60_000)));
+    assert_eq!(sim.files().values().map(Vec::len).sum::<usize>() / 1000, 60, "nothing half is kept");
+    node.delete("b", "first").unwrap();
+    sim.set_capacity(u64::MAX);
+    node.put("b", "second", &bytes(3, 60_000)).unwrap();
+}
