@@ -335,7 +335,7 @@ impl Core {
         self.doorbell.sleeping().prepare();
         disks.iter_mut().filter(busy).for_each(|ring| ring.set_signals(true));
         fence(Ordering::SeqCst);
-        let unsubmitted = disks.iter_mut().any(Ring::unsubmitted);
+        let unsubmitted = disks.iter_mut().any(Ring::unsubmitted) || sockets.iter().any(Ring::backlogged);
         if !unsubmitted && self.doorbell.is_empty() && !disks.iter_mut().any(Ring::has_events) {
             sockets.iter_mut().for_each(|ring| ring.wait(timeout));
         }

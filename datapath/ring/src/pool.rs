@@ -121,7 +121,11 @@ impl BufPool {
             .collect()
     }
 
+    /// Notes whether registration worked. Where it did not, the pages are made present here.
     pub(crate) fn set_registered(&self, outcome: Result<(), String>) {
+        if let (Err(_), Some(region)) = (&outcome, &self.0.region) {
+            region.populate();
+        }
         self.0.registered.set(outcome.is_ok());
         *self.0.refused.borrow_mut() = outcome.err();
     }

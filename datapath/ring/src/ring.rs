@@ -150,6 +150,11 @@ impl Ring {
         !self.backlog.is_empty() || !self.io.submission().is_empty()
     }
 
+    /// Whether more entries wait than one enter takes.
+    pub(crate) fn backlogged(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
     fn must_enter(&mut self) -> bool {
         let queue = self.io.submission();
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow()

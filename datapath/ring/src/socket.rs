@@ -168,7 +168,8 @@ impl Handle {
     }
 
     /// Sends without copying. Ready when the kernel has let go of the buffer, which for a real network card is when the peer
-    /// has acknowledged it; start the next one meanwhile. Registered buffers are used as such.
+    /// has acknowledged it; start the next one meanwhile. Registered buffers are used as such. A peer that stops acknowledging keeps
+    /// the buffer until the connection is given up, so bound that by [`sys::user_timeout`].
     pub fn send_zc(&self, socket: &Fd, buf: Buf, range: Range<usize>) -> Operation<(io::Result<usize>, Buf)> {
         let (pointer, len) = buf.source(&range);
         let fd = types::Fd(socket.as_raw_fd());

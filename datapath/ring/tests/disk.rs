@@ -27,7 +27,7 @@ async fn create(disk: &DiskRing, dir: &Fd, file: &str) -> Fd {
     }
 }
 
-async fn fill(buf: &mut Buf, bytes: &[u8]) {
+fn fill(buf: &mut Buf, bytes: &[u8]) {
     buf.set_len(bytes.len());
     buf.copy_from_slice(bytes);
 }
@@ -44,7 +44,7 @@ fn what_was_written_is_read_back() {
         for (i, heap) in [false, true, false, true].into_iter().enumerate() {
             let mut buf =
                 if heap { handle.buffers().heap(BUFFER_BYTES) } else { handle.buffers().take().await };
-            fill(&mut buf, &pattern(BUFFER_BYTES, i as u8)).await;
+            fill(&mut buf, &pattern(BUFFER_BYTES, i as u8));
             let (count, buf) = disk.write(&file, buf, 0..BUFFER_BYTES, (i * BUFFER_BYTES) as u64).await;
             assert_eq!((count.unwrap(), buf.pooled()), (BUFFER_BYTES, !heap));
         }
@@ -146,7 +146,7 @@ fn two_disks_wake_a_reactor_that_sleeps() {
         for round in 0..40u8 {
             let write = async |i: usize| {
                 let mut buf = handle.buffers().take().await;
-                fill(&mut buf, &pattern(4096, round + i as u8)).await;
+                fill(&mut buf, &pattern(4096, round + i as u8));
                 disks[i % 2].write(&files[i % 2], buf, 0..4096, 4096 * (i as u64 / 2)).await.0.unwrap();
                 disks[i % 2].fsync(&files[i % 2], true).await.unwrap();
             };

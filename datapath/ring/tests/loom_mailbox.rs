@@ -73,8 +73,11 @@ impl Flag for Unfenced {
 
 /// `senders` threads send one message each. The queue is a counter, its weakest form: an increment that releases and a look that acquires,
 /// as in a lock-free queue. The owner must take all of them, sleeping whenever it finds none.
-fn check<F: Flag>(senders: usize) {
-    loom::model(move || {
+/// `preemptions` bounds how often a thread may be interrupted where it need not be; `None` tries everything.
+fn check<F: Flag>(senders: usize, preemptions: Option<usize>) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = preemptions;
+    model.check(move || {
         let shared = Arc::new((F::new(), AtomicUsize::new(0), Bell::default()));
         let threads: Vec<_> = (0..senders)
             .map(|_| {
@@ -108,12 +111,12 @@ fn check<F: Flag>(senders: usize) {
 
 #[test]
 fn no_message_is_slept_through() {
-    check::<Sleeping>(1);
-    check::<Sleeping>(2);
+    check::<Sleeping>(1, None);
+    check::<Sleeping>(2, Some(3));
 }
 
 #[test]
 #[should_panic]
 fn the_model_notices_missing_fences() {
-    check::<Unfenced>(1);
+    check::<Unfenced>(1, None);
 }

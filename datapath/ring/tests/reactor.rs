@@ -256,11 +256,11 @@ fn the_end_of_a_reactor_drops_tasks_and_frees_buffers() {
             })
             .unwrap();
         // One outlives the reactor, and one was never submitted.
-        let outlives = reactor.block_on(async {
+        let mut outlives = None;
+        reactor.block_on(async {
             let buf = handle.buffers().take().await;
-            let recv = handle.recv(&socket, buf, 0, 100);
+            outlives = Some(handle.recv(&socket, buf, 0, 100));
             handle.yield_now().await;
-            recv
         });
         let unsubmitted = handle.recv(&socket, handle.buffers().try_take().unwrap(), 0, 100);
         let pool = handle.buffers().clone();
