@@ -14,6 +14,7 @@ from harness.origin import Origin  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--s3", help="URL of another S3 server to run the S3 suites against")
     parser.addoption("--s3-keys", default="", help="ID:SECRET for --s3")
+    parser.addoption("--ais", help="URL of another AIS gateway to run the SDK suite against")
     parser.addoption("--rounds", type=int, default=3, help="rounds of kill -9")
     parser.addoption("--scratch", help="directory for nodes' data (default: pytest's own)")
 
@@ -72,6 +73,28 @@ def origin():
     server = Origin()
     yield server
     server.stop()
+
+
+class Other:
+    """A server that is not ours to start or to look into."""
+
+    def __init__(self, url):
+        self.url, self.port = url, None
+
+
+@pytest.fixture(scope="session")
+def ais(request):
+    """Where the SDK suite goes: our node, or the gateway of --ais."""
+    other = request.config.getoption("--ais")
+    return Other(other) if other else request.getfixturevalue("node")
+
+
+@pytest.fixture
+def wire_port(ais):
+    """For what is sent byte for byte: our node only, since a gateway of another kind redirects."""
+    if ais.port is None:
+        pytest.skip("sent byte for byte to our node only")
+    return ais.port
 
 
 class S3:

@@ -1,0 +1,206 @@
+"""Cold reads from an origin of fixed speed: one stream however many readers, first bytes as they come, exact counts.
+
+The short run uses smaller figures; `-m big` uses the full ones. Ratios are of one run: a direct read first, then ours.
+"""
+
+import re
+import socket
+import threading
+import time
+
+import pytest
+from harness import data
+from harness.wire import once
+
+MIB = data.MIB
+
+
+@pytest.fixture(scope="module")
+def cold(start, origin):
+    origin.make("cold")
+    return start("cold", origins=[origin.url]), origin
+
+
+@pytest.fixture(autouse=True)
+def unlimited_again(origin):
+    yield
+    origin.set(conn=0, total=0, delay_ms=0, cut_after=-1)
+
+
+class Read:
+    """One GET: when its first and last body byte came, how many there were, and where they were wrong."""
+
+    def __init__(self, port, target, seed=None, size=None):
+        begin = time.monotonic()
+        self.first = self.last = None
+        self.bytes, self.wrong = 0, None
+        with socket.create_connection(("127.0.0.1", port), timeout=300) as s:
+            s.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            head = b""
+            while b"\r\n\r\n" not in head:
+                more = s.recv(65536)
+                assert more, head
+                head += more
+            head, body = head.split(b"\r\n\r\n", 1)
+            self.status = int(head.split(b" ")[1])
+            while body or (body := s.recv(MIB)):
+                self.first = self.first or time.monotonic() - begin
+                if seed is not None and self.wrong is None and body != data.content(seed, len(body), self.bytes):
+                    self.wrong = self.bytes
+                self.bytes += len(body)
+                body = b""
+        self.last = time.monotonic() - begin
+        assert self.status == 200, head
+        assert self.wrong is None, f"wrong bytes from {self.wrong}"
+        assert size is None or self.bytes == size, f"{self.bytes} of {size} bytes"
+
+
+def together(calls):
+    results, errors = [None] * len(calls), []
+
+    def run(i):
+        try:
+            results[i] = calls[i]()
+        except BaseException as e:  # noqa: BLE001
+            errors.append(repr(e))
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors, errors[:3]
+    return results
+
+
+def many_readers(cold, name, size, readers):
+    node, origin = cold
+    origin.make("cold", name, size)
+    origin.make("cold", name + "-direct", size)
+    origin.set(conn=25e6)
+    direct = Read(origin.port, f"/cold/{name}-direct", size=size)
+    origin.reset()
+    cpu = node.cpu_seconds(), origin.cpu_seconds()
+    # Every eighth reader looks at its bytes, the others count them: the machine is the readers' too.
+    reads = together([lambda i=i: Read(node.port, f"/s3/cold/{name}", name if i % 8 == 0 else None, size)
+                      for i in range(readers)])
+    counts = origin.counts()
+    first, last = max(r.first for r in reads), max(r.last for r in reads)
+    print(f"{readers} readers of a cold {size >> 20} MiB: origin GETs {counts['gets']}, first byte {first / direct.first:.2f}x, "
+          f"last {last / direct.last:.2f}x of a direct read ({direct.last:.2f} s); "
+          f"CPU weir {node.cpu_seconds() - cpu[0]:.2f} s, origin {origin.cpu_seconds() - cpu[1]:.2f} s")
+    assert counts["gets"] == {f"cold/{name}": 1}
+    assert counts["bytes"] == size
+    origin.reset()
+    Read(node.port, f"/s3/cold/{name}", name, size)
+    assert origin.counts()["gets"] == {}, "a warm read asks nobody"
+    return first / direct.first, last / direct.last, direct.first
+
+
+def test_20_readers_of_one_cold_object(cold):
+    _, last, _ = many_readers(cold, "twenty", 32 * MIB, 20)
+    assert last < 2.0, "readers wait for each other"
+
+
+@pytest.mark.big
+@pytest.mark.timeout(900)
+def test_100_readers_of_one_cold_256_mib_object(cold):
+    first, last, direct_first = many_readers(cold, "hundred", 256 * MIB, 100)
+    assert last <= 1.2
+    # A hundred threads of one interpreter cannot all be looked at within a few milliseconds.
+    assert first <= 1.2 or first * direct_first < 0.25, first
+
+
+def test_the_first_byte_comes_before_the_last(cold):
+    node, origin = cold
+    origin.make("cold", "early", 20 * MIB)
+    origin.set(conn=10e6)
+    read = Read(node.port, "/s3/cold/early", "early", 20 * MIB)
+    assert read.first < read.last / 3, (read.first, read.last)
+
+
+def many_objects(cold, prefix, count, connections):
+    node, origin = cold
+    for i in range(count):
+        origin.make("cold", f"{prefix}/{i}", MIB)
+    origin.set(delay_ms=20, total=200e6)
+
+    def sweep(port, path, check):
+        def worker(part):
+            for i in range(part, count, connections):
+                answer = once(port, "GET", f"{path}/{prefix}/{i}")
+                assert answer.status == 200
+                assert not check or answer.body == data.content(f"{prefix}/{i}", MIB)
+
+        begin = time.monotonic()
+        together([lambda p=p: worker(p) for p in range(connections)])
+        return time.monotonic() - begin
+
+    direct = sweep(origin.port, "/cold", False)
+    origin.reset()
+    cpu = node.cpu_seconds(), origin.cpu_seconds()
+    ours = sweep(node.port, "/s3/cold", False)
+    counts = origin.counts()
+    print(f"{count} x 1 MiB at {connections} connections: direct {count / direct:.0f} MiB/s, through weir {count / ours:.0f} MiB/s "
+          f"({direct / ours:.2f}x), origin GETs {counts['get_total']}; CPU weir {node.cpu_seconds() - cpu[0]:.2f} s, "
+          f"origin {origin.cpu_seconds() - cpu[1]:.2f} s")
+    assert counts["get_total"] == count and set(counts["gets"].values()) == {1}
+    origin.reset()
+    sweep(node.port, "/s3/cold", True)
+    assert origin.counts()["gets"] == {}
+    return direct / ours
+
+
+def test_each_of_150_cold_objects_is_read_once(cold):
+    many_objects(cold, "some", 150, 16)
+
+
+@pytest.mark.big
+@pytest.mark.timeout(900)
+def test_1500_cold_objects_at_16_connections(cold):
+    assert many_objects(cold, "all", 1500, 16) >= 0.9
+
+
+def test_a_range_of_a_cold_object_comes_at_once(cold):
+    node, origin = cold
+    origin.make("cold", "ranged", 64 * MIB)
+    origin.set(conn=20e6)
+    begin = time.monotonic()
+    part = once(node.port, "GET", "/s3/cold/ranged", headers=[("Range", f"bytes={60 * MIB}-{60 * MIB + 99}")])
+    seconds = time.monotonic() - begin
+    assert (part.status, part.body) == (206, data.content("ranged", 100, 60 * MIB))
+    assert part.header("content-range") == f"bytes {60 * MIB}-{60 * MIB + 99}/{64 * MIB}"
+    assert seconds < 1.5, f"{seconds:.1f} s: the whole object was fetched first"
+
+
+def test_a_stream_that_breaks_gives_no_wrong_byte_and_keeps_nothing(cold):
+    node, origin = cold
+    origin.make("cold", "breaks", 8 * MIB)
+    origin.set(cut_after=5 * MIB)
+    try:
+        got = once(node.port, "GET", "/s3/cold/breaks")
+        assert got.status >= 500
+    except Exception:  # noqa: BLE001  a connection cut off is an answer too
+        pass
+    origin.set(cut_after=-1)
+    Read(node.port, "/s3/cold/breaks", "breaks", 8 * MIB)
+
+
+def test_a_remote_bucket_stands_under_its_own_name(cold):
+    node, origin = cold
+    origin.make("cold", "listed/a&b", 7)
+    body = once(node.port, "GET", "/s3/cold?list-type=2&prefix=listed/").body.decode()
+    assert re.findall(r"<Key>(.*?)</Key>", body) == ["listed/a&amp;b"] and "<Size>7</Size>" in body
+    head = once(node.port, "HEAD", "/s3/cold/listed/a%26b")
+    assert head.status == 200 and head.header("content-length") == "7"
+    assert head.header("etag") == f'"{data.md5(data.content("listed/a&b", 7))}"'
+    assert once(node.port, "GET", "/s3/cold/none").status == 404
+
+
+def test_an_empty_object_and_odd_names(cold):
+    node, origin = cold
+    for name, path in (("empty", "empty"), ("ü/ñ %", "%C3%BC/%C3%B1%20%25"), ("a//b", "a//b"), ("t/", "t/")):
+        size = 0 if name == "empty" else 50
+        origin.make("cold", name, size)
+        for _ in range(2):
+            assert once(node.port, "GET", f"/s3/cold/{path}").body == data.content(name, size)
