@@ -239,6 +239,7 @@ impl Committed {
 }
 
 /// What a change did.
+#[allow(clippy::large_enum_variant, reason = "one a request, moved once")]
 pub enum Outcome<F> {
     /// A PUT or a metadata change.
     Committed(Committed),

@@ -67,11 +67,7 @@ impl<D: Disk> Volume<D> {
                         return found.finish();
                     }
                 }
-                State::Build(build) => {
-                    if let Err(error) = self.walk_into_index(bucket, build).await {
-                        return Err(error);
-                    }
-                }
+                State::Build(build) => self.walk_into_index(bucket, build).await?,
                 State::TooLarge => return self.walk_page(bucket, query, &unfiled).await,
             }
         }

@@ -126,7 +126,7 @@ impl<D: Disk> Volume<D> {
         number: u32,
     ) -> Result<Option<Object<D>>, StoreError> {
         match self.locate_at(dir.join(part_file(number))?, Access::Buffered).await? {
-            Look::Here(located) => self.object_of(dir, name, located).await,
+            Look::Here(located) => self.object_of(dir, name, *located).await,
             Look::Absent | Look::Blocked => Ok(None),
         }
     }

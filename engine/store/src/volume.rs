@@ -45,7 +45,7 @@ pub(crate) struct Found<F> {
 
 /// A path looked at.
 pub(crate) enum Look<F> {
-    Here(Located<F>),
+    Here(Box<Located<F>>),
     Absent,
     /// A directory is there, a file is above it, or the file system cannot hold the path.
     Blocked,
@@ -126,14 +126,14 @@ impl<D: Disk> Volume<D> {
         };
         let (plain, blocked) = match plain {
             Look::Here(located) if located.record.is_some() => {
-                return Ok(Found { located: Some(located), blocked: false });
+                return Ok(Found { located: Some(*located), blocked: false });
             }
-            Look::Here(located) => (Some(located), false),
+            Look::Here(located) => (Some(*located), false),
             Look::Absent => (None, false),
             Look::Blocked => (None, true),
         };
         let escaped = match self.locate_at(dirs.escaped(name)?, access).await? {
-            Look::Here(located) => Some(located),
+            Look::Here(located) => Some(*located),
             Look::Absent | Look::Blocked => None,
         };
         if let Some(Located { record: Some(Ok(record)), path, .. }) = &escaped
@@ -165,7 +165,7 @@ impl<D: Disk> Volume<D> {
         if !stat.regular {
             return Ok(Look::Blocked);
         }
-        Ok(Look::Here(Located { file, path, stat, record }))
+        Ok(Look::Here(Box::new(Located { file, path, stat, record })))
     }
 
     /// The object in a located file; `None` if it is absent after all (no record, or a relaxed one that did not survive).

@@ -64,9 +64,9 @@ fn work_on(oracle: &Oracle, node: &mut Node) -> Result<(), String> {
         node.put(b, n, b"after").map_err(|e| format!("{b}/{n} after recovery: {e}"))?;
     }
     node.settle();
-    let files = node.disk.inner().files();
-    let beside = files.keys().filter(|p| p.contains("/%ck/")).collect::<Vec<_>>();
-    let work = files.keys().filter(|p| p.starts_with("%wk/")).count();
+    let files = node.disk.inner().paths();
+    let beside = files.iter().filter(|p| p.contains("/%ck/")).collect::<Vec<_>>();
+    let work = files.iter().filter(|p| p.starts_with("%wk/")).count();
     if !beside.is_empty() || work > 2 {
         return Err(format!("left behind: {beside:?}, {work} work files"));
     }

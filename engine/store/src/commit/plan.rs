@@ -134,7 +134,6 @@ impl<D: Disk> Committer<D> {
         let (action, bytes) = self.file_action(prepared, &record, name, &dirs.beside, to, before).await?;
         let mut step = Step::new(bucket.clone(), Some(name.clone()), action);
         step.listed = Listed::Set(bytes);
-        // A name that is escaped, or was, is always synced: see `plan_delete`.
         step.durable = durable;
         step.stale_beside = stale_beside(&dirs.beside, located.as_ref());
         step.uploads_more = -i8::from(done_upload.is_some());

@@ -36,7 +36,7 @@ impl<D: Disk> Committer<D> {
             self.mountpath().note_space(space);
         }
         if let Some(dir) = self.over.pop() {
-            match self.remove_upload(&dir, false).await {
+            match self.remove_upload(&dir, true).await {
                 Ok(()) => return true,
                 Err(error) => self.note_leftover(error),
             }

@@ -81,7 +81,7 @@ impl<D: Disk> Committer<D> {
         let dir = BucketDirs::of(&bucket)?.uploads.join(upload)?;
         let to = dir.join(part_file(number))?;
         let present = match self.volume.locate_at(to.clone(), Access::Buffered).await? {
-            Look::Here(located) => Some(located),
+            Look::Here(located) => Some(*located),
             Look::Absent | Look::Blocked => None,
         };
         let attrs = Attrs { etag, ..Attrs::default() };
@@ -115,7 +115,8 @@ impl<D: Disk> Committer<D> {
     /// Removes an upload whose object is in place. Were it to come back, recovery would know it by the object's record.
     pub(super) async fn remove_upload(&mut self, dir: &DiskPath, durable: bool) -> Result<(), DiskError> {
         match self.doom(dir).await {
-            Err(e) if e.kind == DiskErrorKind::NotFound => return Ok(()),
+            // Moved by an earlier try.
+            Err(e) if e.kind == DiskErrorKind::NotFound => {}
             done => done?,
         }
         match dir.parent() {

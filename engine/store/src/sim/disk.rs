@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -54,8 +54,24 @@ impl SimDisk {
 
     /// All files by path, with their bytes.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let state = self.state.lock();
         let mut out = BTreeMap::new();
+        self.each_file(|path, bytes| {
+            out.insert(path, bytes.to_vec());
+        });
+        out
+    }
+
+    /// The paths of all files.
+    pub fn paths(&self) -> BTreeSet<String> {
+        let mut out = BTreeSet::new();
+        self.each_file(|path, _| {
+            out.insert(path);
+        });
+        out
+    }
+
+    fn each_file(&self, mut each: impl FnMut(String, &[u8])) {
+        let state = self.state.lock();
         let mut open = vec![(String::new(), ROOT)];
         while let Some((path, number)) = open.pop() {
             match state.inodes.get(&number) {
@@ -67,13 +83,10 @@ impl SimDisk {
                         open.push((below, *child));
                     }
                 }
-                Some(Inode::File { cached, .. }) => {
-                    out.insert(path, cached.data.clone());
-                }
+                Some(Inode::File { cached, .. }) => each(path, &cached.data),
                 None => {}
             }
         }
-        out
     }
 
     /// Flips one bit of a file, on the disk, in the cache and on the way between them.

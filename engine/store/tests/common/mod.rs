@@ -49,7 +49,7 @@ pub fn pairs(list: &[(&str, &str)]) -> CustomMeta {
 /// Bytes that differ with their seed and place.
 pub fn bytes(seed: u64, size: usize) -> Vec<u8> {
     let mut random = sim::Random::new(seed);
-    (0..size).map(|_| random.next() as u8).collect()
+    (0..size).map(|_| random.any() as u8).collect()
 }
 
 impl Node {
