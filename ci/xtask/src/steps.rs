@@ -1,0 +1,202 @@
+//! Runs steps, shows what they print and counts what they tried.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+/// What all steps together tried.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    count: Count,
+    failed: Vec<String>,
+}
+
+/// Things tried.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a check's results go to standard output")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+/// The root of the workspace.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// The compiler's host triple.
+pub(crate) fn host() -> String {
+    let version = Command::new("rustc").arg("-vV").output().map(|o| o.stdout).unwrap_or_default();
+    let version = String::from_utf8_lossy(&version).into_owned();
+    version.lines().find_map(|l| l.strip_prefix("host: ")).unwrap_or("x86_64-unknown-linux-gnu").to_owned()
+}
+
+pub(crate) fn program(name: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
+    let mut command = Command::new(name);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
+}
+
+impl Steps {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs a command to its end; true if it succeeded.
+    pub(crate) fn command(&mut self, what: &str, mut command: Command) -> bool {
+        say(&format!("== {what}"));
+        let begin = Instant::now();
+        let (count, good) = match tee(&mut command) {
+            Ok(result) => result,
+            Err(e) => {
+                say(&format!("cannot run {:?}: {e}", command.get_program()));
+                (Count::default(), false)
+            }
+        };
+        self.end(what, count, good, begin)
+    }
+
+    /// Runs a check of our own, which returns what it found wrong.
+    pub(crate) fn function(&mut self, what: &str, check: impl FnOnce() -> (Count, Vec<String>)) -> bool {
+        say(&format!("== {what}"));
+        let begin = Instant::now();
+        let (count, findings) = check();
+        for finding in &findings {
+            say(finding);
+        }
+        self.end(what, count, findings.is_empty(), begin)
+    }
+
+    pub(crate) fn skip(&mut self, line: &str) {
+        say(&format!("skipped: {line}"));
+        self.count.skipped += 1;
+    }
+
+    fn end(&mut self, what: &str, count: Count, good: bool, begin: Instant) -> bool {
+        self.count.add(count);
+        // A step that counts nothing is one thing tried; one that fails outside of its tests has failed all the same.
+        match (good, count) {
+            (true, Count { passed: 0, skipped: 0, .. }) => self.count.passed += 1,
+            (false, Count { failed: 0, .. }) => self.count.failed += 1,
+            _ => {}
+        }
+        if !good {
+            self.failed.push(what.to_owned());
+        }
+        let verdict = if good { "good" } else { "FAILED" };
+        say(&format!("== {what}: {verdict} ({:.0} s)", begin.elapsed().as_secs_f64()));
+        good
+    }
+
+    /// The closing line and the exit status.
+    pub(crate) fn close(self) -> ExitCode {
+        for what in &self.failed {
+            say(&format!("FAILED: {what}"));
+        }
+        let Count { passed, failed, skipped } = self.count;
+        say(&format!("{passed} passed, {failed} failed, {skipped} skipped"));
+        ExitCode::from(u8::from(!self.failed.is_empty() || failed > 0))
+    }
+}
+
+/// Runs `command`, passes on what it prints and adds up the closing lines of test runners in it.
+fn tee(command: &mut Command) -> std::io::Result<(Count, bool)> {
+    let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
+    let mut count = Count::default();
+    if let Some(out) = child.stdout.take() {
+        for line in BufReader::new(out).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            say(&line);
+            count.add(closing_line(&line).unwrap_or_default());
+        }
+    }
+    Ok((count, child.wait()?.success()))
+}
+
+/// The counts of a test runner's last line: `cargo test`'s, pytest's, or the plain `N passed, N failed`.
+fn closing_line(line: &str) -> Option<Count> {
+    let line = line.trim().trim_matches('=').trim();
+    let cargo = line
+        .strip_prefix("test result: ")
+        .map(|rest| rest.split_once(". ").map_or(rest, |(_, counts)| counts));
+    let pytest =
+        (line.contains(" in ") && line.ends_with('s') || line.ends_with(')')) && line.contains(" passed");
+    let plain = line
+        .split(", ")
+        .all(|part| part.ends_with(" passed") || part.ends_with(" failed") || part.ends_with(" skipped"));
+    let counts = match cargo {
+        Some(counts) => counts,
+        None if pytest || plain || (line.contains(" failed") && line.contains(" in ")) => {
+            line.split(" in ").next()?
+        }
+        None => return None,
+    };
+    let mut count = Count::default();
+    let mut seen = false;
+    for part in counts.split([',', ';']) {
+        let mut words = part.split_whitespace();
+        let (Some(Ok(number)), Some(kind)) = (words.next().map(str::parse::<u64>), words.next()) else {
+            continue;
+        };
+        match kind {
+            "passed" => count.passed += number,
+            "failed" | "errors" | "error" => count.failed += number,
+            "skipped" | "ignored" => count.skipped += number,
+            _ => continue,
+        }
+        seen = true;
+    }
+    seen.then_some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines() {
+        let check = |line: &str, expected: Option<(u64, u64, u64)>| {
+            let expected = expected.map(|(passed, failed, skipped)| Count { passed, failed, skipped });
+            assert_eq!(closing_line(line), expected, "{line}");
+        };
+        check(
+            "test result: ok. 16 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            Some((16, 0, 2)),
+        );
+        check(
+            "test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.5s",
+            Some((3, 1, 0)),
+        );
+        check("6 failed, 63 passed, 75 skipped in 112.95s (0:01:52)", Some((63, 6, 75)));
+        check("===== 1 failed, 22 passed, 4 errors in 3.72s =====", Some((22, 5, 0)));
+        check("2 failed in 0.10s", Some((0, 2, 0)));
+        check("8 passed, 0 failed, 0 skipped", Some((8, 0, 0)));
+        check("a test that passed in 3s", None);
+        check("error: 3 things", None);
+        check("", None);
+    }
+}
