@@ -97,12 +97,17 @@ impl Conn {
         len: usize,
         within: Duration,
     ) -> Result<(usize, Buf), ConnError> {
+        let whole = buf.len();
         let op = self.handle.recv(&self.sock, buf, at, len);
         match self.handle.timeout(within, op).await {
             Err(_) => Err(ConnError::Stalled(within)),
             Ok((Err(e), _)) => Err(e.into()),
             Ok((Ok(0), _)) => Err(ConnError::Closed),
-            Ok((Ok(n), buf)) => Ok((n, buf)),
+            Ok((Ok(n), mut buf)) => {
+                // The reactor ends the content at what came; the caller goes on filling the same buffer.
+                buf.set_len(whole);
+                Ok((n, buf))
+            }
         }
     }
 
@@ -127,7 +132,8 @@ impl Conn {
 
     /// Sends bytes that are not in a buffer of the pool.
     pub(crate) async fn send_bytes(&self, bytes: &[u8]) -> Result<(), ConnError> {
-        let mut buf = full(self.handle.buffers().heap(bytes.len()));
+        let mut buf = self.handle.buffers().heap(bytes.len());
+        buf.set_len(bytes.len());
         buf.copy_from_slice(bytes);
         self.send(buf, 0..bytes.len()).await.map(drop)
     }

@@ -236,7 +236,8 @@ async fn flight_step(
 
 async fn origin_body(out: &mut Outgoing<'_>, mut chunks: Chunks) -> Result<(), Failure> {
     while let Some(chunk) = chunks.next_chunk().await? {
-        let mut buf = RingBuf(crate::conn::full(out.conn.handle.buffers().heap(chunk.len())));
+        let mut buf = RingBuf(out.conn.handle.buffers().heap(chunk.len()));
+        buf.0.set_len(chunk.len());
         buf.copy_from_slice(&chunk);
         let len = chunk.len();
         out.send(buf, 0..len).await?;

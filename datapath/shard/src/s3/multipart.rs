@@ -4,7 +4,7 @@ use weir_s3::attrs::checksum_headers;
 use weir_s3::flexible::{ChecksumType, FlexibleKind, StoredChecksum};
 use weir_s3::op::{CompleteUpload, CreateUpload, UploadPart, UploadPartCopy};
 use weir_s3::uploads::{ListParts, PartView};
-use weir_s3::{S3Code, S3Error, multipart, render};
+use weir_s3::{multipart, render};
 use weir_store::{
     Change, Etag, Expected, Outcome, PartChoice, PartInfo, Prepared, Record, StoreError, UploadInfo,
 };
@@ -62,12 +62,15 @@ impl S3<'_, '_> {
         self.unwrap(body, &op.body)?;
         put::admit(shard, place, op.body.length)?;
         let upload = self.upload(place, &op.upload_id).await?;
-        let asked = upload_checksum(&upload.record).map(|(kind, _)| kind.kind());
-        let kinds = part_kinds(place, op.body.kinds().into_iter().chain(asked));
+        let plan = match upload_checksum(&upload.record) {
+            Some((kind, _)) => op.body.wanting(kind)?,
+            None => op.body,
+        };
+        let kinds = part_kinds(place, plan.kinds());
         let writer = put::receive(shard, conn, body, place, place.durability(), &kinds).await?;
         let trailers = body.aws_trailers()?;
-        let prepared = writer.finish(&Expected { size: op.body.length, checksums: Vec::new() }).await?;
-        let checksum = op.body.verify(prepared.size, &prepared.checksums, &trailers)?;
+        let prepared = writer.finish(&Expected { size: plan.length, checksums: Vec::new() }).await?;
+        let checksum = plan.verify(prepared.size, &prepared.checksums, &trailers)?;
         let part = self.keep_part(place, op.upload_id, op.part, prepared).await?;
         let mut answer = Answer::new(200).header("etag", render::quoted(&part.record.etag_text()));
         for (name, value) in checksum_headers(checksum.as_slice(), None) {
@@ -145,15 +148,8 @@ impl S3<'_, '_> {
         let stored = self.part_views(place, &op.upload_id, asked.map(|(kind, _)| kind)).await?;
         let parts = multipart::check_parts(&named, &stored)?;
         let size: u64 = parts.iter().map(|p| p.size).sum();
-        if op.size.is_some_and(|wanted| wanted != size) {
-            return Err(
-                S3Error::new(S3Code::InvalidRequest, "x-amz-mp-object-size does not fit the parts").into()
-            );
-        }
         let checksum = asked.and_then(|(kind, form)| multipart::checksum(kind, form, &parts));
-        if let (Some(expected), Some(got)) = (&op.expected, &checksum) {
-            expected.check(got)?;
-        }
+        op.check(size, checksum.as_ref())?;
         let etag = match etag_kind(place) {
             Some(_) => Some(Etag::Text(multipart::etag(parts.iter().map(|p| p.etag.as_str())))),
             None => None,

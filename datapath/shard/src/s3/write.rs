@@ -123,7 +123,8 @@ impl S3<'_, '_> {
         place: &Place,
         plan: &BodyPlan,
     ) -> Result<Handled, Refusal> {
-        self.document(conn, body, plan).await?;
+        let document = self.document(conn, body, plan).await?;
+        weir_s3::documents::parse_acl(&document, &super::config(self.request).owner)?;
         self.record(place).await?;
         self.answer(conn, Op::Head, Answer::new(200)).await
     }
