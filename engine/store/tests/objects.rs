@@ -389,3 +389,15 @@ fn crc_of(bytes: &[u8]) -> u32 {
     let sum = checksum::of(ChecksumKind::Crc32c, bytes).value;
     u32::from_be_bytes(sum.try_into().unwrap())
 }
+
+#[test]
+fn recovery_does_not_look_at_objects() {
+    let calls_with = |objects: usize| {
+        let mut n = Node::fresh();
+        for i in 0..objects {
+            n.put_relaxed("b", &format!("d{}/o{i}", i % 10), b"x").unwrap();
+        }
+        n.restart(Crash::Flushed, 2).disk.calls()
+    };
+    assert_eq!(calls_with(1), calls_with(500));
+}
