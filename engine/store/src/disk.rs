@@ -102,7 +102,8 @@ pub trait Disk: Clone + 'static {
         len: usize,
         buf: Self::Buf,
     ) -> (Self::Buf, Result<usize, DiskError>);
-    /// Writes all of `buf[..len]` at `offset`.
+    /// Writes all of `buf[..len]` at `offset`. On a file created `direct` the store's own writes begin on multiples of
+    /// 4 KiB; those of [`crate::Writer::write`] begin where its caller's pieces end.
     async fn write(
         &self,
         file: &Self::File,

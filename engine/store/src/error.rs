@@ -56,15 +56,16 @@ impl DiskError {
     pub fn from_errno(operation: &'static str, path: impl Into<String>, errno: i32) -> Self {
         use DiskErrorKind as K;
         let kind = match errno {
-            2 => K::NotFound,                    // ENOENT
-            17 => K::AlreadyExists,              // EEXIST
-            21 => K::IsDirectory,                // EISDIR
-            20 => K::NotDirectory,               // ENOTDIR
-            39 => K::NotEmpty,                   // ENOTEMPTY
-            28 | 122 => K::NoSpace,              // ENOSPC, EDQUOT
-            36 | 7 | 34 => K::TooLong,           // ENAMETOOLONG, E2BIG, ERANGE
-            11 | 12 | 16 | 23 | 24 => K::Busy,   // EAGAIN, ENOMEM, EBUSY, ENFILE, EMFILE
-            1 | 13 | 18 | 30 | 40 => K::Refused, // EPERM, EACCES, EXDEV, EROFS, ELOOP
+            2 => K::NotFound,                  // ENOENT
+            17 => K::AlreadyExists,            // EEXIST
+            21 => K::IsDirectory,              // EISDIR
+            20 => K::NotDirectory,             // ENOTDIR
+            39 => K::NotEmpty,                 // ENOTEMPTY
+            28 | 122 => K::NoSpace,            // ENOSPC, EDQUOT
+            36 | 7 | 34 => K::TooLong,         // ENAMETOOLONG, E2BIG, ERANGE
+            11 | 12 | 16 | 23 | 24 => K::Busy, // EAGAIN, ENOMEM, EBUSY, ENFILE, EMFILE
+            // EPERM, EACCES, EXDEV, EINVAL, EROFS, ELOOP: the call was wrong or not allowed, the disk is well.
+            1 | 13 | 18 | 22 | 30 | 40 => K::Refused,
             _ => K::Io,
         };
         Self { operation, path: path.into(), kind, errno: Some(errno) }

@@ -87,7 +87,8 @@ impl<D: Disk> Writer<D> {
         })
     }
 
-    /// Appends all of `buf` (its `len`, best [`IO_BUFFER_BYTES`] at a time) and gives the buffer back.
+    /// Appends all of `buf` (its `len`, best [`IO_BUFFER_BYTES`] at a time) and gives the buffer back. Every piece but
+    /// the last is a multiple of 4 KiB where the disk writes past the page cache.
     /// After an error every later call fails with it.
     pub async fn write(&mut self, buf: D::Buf) -> (D::Buf, Result<(), StoreError>) {
         if let Some(error) = &self.failed {
