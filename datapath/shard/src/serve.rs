@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use weir_auth::{Arrival, Grant};
-use weir_http::{Head, HeaderSlots, HttpError, parse_head};
+use weir_http::{Head, HeaderSlots, HttpError, Method, parse_head};
 use weir_ring::{Buf, Fd};
 use weir_types::limits;
 
@@ -113,7 +113,7 @@ async fn one(request: &Request<'_>, conn: &mut Conn) -> bool {
     let shard = request.shard;
     let began = Instant::now();
     let mut body = Body::new(request.head.framing(), request.head.expects_continue());
-    let handled = match weir_ais::claims(request.head.path) && !is_virtual_hosted(request) {
+    let handled = match is_ais(request) {
         true => ais::serve(request, conn, &mut body).await,
         false => s3::serve(request, conn, &mut body).await,
     };
@@ -137,6 +137,14 @@ async fn one(request: &Request<'_>, conn: &mut Conn) -> bool {
         conn.close_after_answer().await;
     }
     false
+}
+
+/// Whether the AIS API answers. A PUT of one of its first path elements alone would make a bucket of that name: S3 has
+/// the words to refuse it.
+fn is_ais(request: &Request<'_>) -> bool {
+    let path = request.head.path;
+    let makes_bucket = request.head.method == Method::Put && !path.trim_matches('/').contains('/');
+    weir_ais::claims(path) && !makes_bucket && !is_virtual_hosted(request)
 }
 
 fn is_virtual_hosted(request: &Request<'_>) -> bool {
