@@ -124,7 +124,8 @@ async fn keep(
     let size = stream.facts.size;
     let volume = place.volume(shard);
     let kinds = [place.info().props.checksum_kind()];
-    let options = WriteOptions { size_hint: Some(size), durability: Durability::Relaxed, kinds: &kinds };
+    let options =
+        WriteOptions { size_hint: Some(size), durability: Durability::Relaxed, cached: true, kinds: &kinds };
     if volume.mountpath().space().free < size {
         return Err(FlightError::NoSpace.into());
     }

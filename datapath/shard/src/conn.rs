@@ -112,11 +112,26 @@ impl Conn {
     }
 
     /// Sends all of `buf[range]`; every piece must leave within the stall limit.
-    pub(crate) async fn send(&self, mut buf: Buf, range: std::ops::Range<usize>) -> Result<Buf, ConnError> {
+    pub(crate) async fn send(&self, buf: Buf, range: std::ops::Range<usize>) -> Result<Buf, ConnError> {
+        self.send_as(buf, range, false).await
+    }
+
+    /// The same; `more` tells the kernel that bytes follow at once, so that they share a segment.
+    async fn send_as(
+        &self,
+        mut buf: Buf,
+        range: std::ops::Range<usize>,
+        more: bool,
+    ) -> Result<Buf, ConnError> {
         let within = Duration::from_secs(limits::STALL_SECONDS_MAX);
         let mut at = range.start;
         while at < range.end {
-            let op = self.handle.send(&self.sock, buf, at..range.end);
+            let piece = at..range.end;
+            let op = if more {
+                self.handle.send_more(&self.sock, buf, piece)
+            } else {
+                self.handle.send(&self.sock, buf, piece)
+            };
             match self.handle.timeout(within, op).await {
                 Err(_) => return Err(ConnError::Stalled(within)),
                 Ok((Err(e), _)) => return Err(e.into()),
@@ -132,10 +147,19 @@ impl Conn {
 
     /// Sends bytes that are not in a buffer of the pool.
     pub(crate) async fn send_bytes(&self, bytes: &[u8]) -> Result<(), ConnError> {
+        self.send_copy(bytes, false).await
+    }
+
+    /// Sends a head whose body follows at once.
+    pub(crate) async fn send_head(&self, head: &[u8]) -> Result<(), ConnError> {
+        self.send_copy(head, true).await
+    }
+
+    async fn send_copy(&self, bytes: &[u8], more: bool) -> Result<(), ConnError> {
         let mut buf = self.handle.buffers().heap(bytes.len());
         buf.set_len(bytes.len());
         buf.copy_from_slice(bytes);
-        self.send(buf, 0..bytes.len()).await.map(drop)
+        self.send_as(buf, 0..bytes.len(), more).await.map(drop)
     }
 
     /// Ends a connection whose client may still be sending: no more from us, then what still comes is thrown away

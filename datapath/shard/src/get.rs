@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use futures_util::future::join;
 use weir_origin::{Chunks, OriginStream};
-use weir_store::{Flight, FlightError, FlightHead, Object, Record, StoreError};
+use weir_ring::sys;
+use weir_store::{Access, Flight, FlightError, FlightHead, Object, Record, StoreError};
 use weir_types::{ByteRange, RangeError, RangeSpec, limits};
 
 use crate::cold;
@@ -19,6 +20,9 @@ use crate::shard::Shard;
 
 /// A body up to this size is copied behind its head, so that both leave in one send.
 const ONE_SEND_BYTES_MAX: usize = 16 << 10;
+/// Objects from this size on are read past the page cache unless they are in it.
+const DIRECT_BYTES_MIN: u64 = 1 << 20;
+const PAGE_BYTES: u64 = 4096;
 
 /// An object that can be sent.
 pub(crate) struct Readable {
@@ -48,7 +52,7 @@ pub(crate) async fn open(
     place: &Place,
     range: Option<RangeSpec>,
 ) -> Result<Readable, Failure> {
-    let absent = match place.volume(shard).open_as(&place.bucket, &place.name, access()).await {
+    let absent = match open_local(shard, place).await {
         Ok(object) => return Ok(local(object)),
         Err(error) if error.is_not_found() && cold::may_fetch(shard, place) => error,
         Err(error) => return Err(error.into()),
@@ -59,7 +63,7 @@ pub(crate) async fn open(
     }
     match cold::join_or_lead(shard, place).await? {
         cold::Joined::Present => {
-            match place.volume(shard).open_as(&place.bucket, &place.name, access()).await {
+            match open_local(shard, place).await {
                 Ok(object) => Ok(local(object)),
                 // Evicted again between the two: the client's retry starts afresh.
                 Err(error) if error.is_not_found() => Err(absent.into()),
@@ -78,8 +82,21 @@ pub(crate) async fn open(
     }
 }
 
-fn access() -> weir_store::Access {
-    weir_store::Access::Buffered
+/// Opens what is here. A large object that is not in the page cache is read past it: an epoch over a dataset larger
+/// than memory must not wash the cache out.
+async fn open_local(shard: &Shard, place: &Place) -> Result<Object<RingDisk>, StoreError> {
+    let volume = place.volume(shard);
+    let object = volume.open(&place.bucket, &place.name).await?;
+    let resident = object.file().is_none_or(|file| is_resident(file, object.size()));
+    if object.size() < DIRECT_BYTES_MIN || resident {
+        return Ok(object);
+    }
+    volume.open_as(&place.bucket, &place.name, Access::Direct).await
+}
+
+/// Whether at least half of a file is in the page cache; where the kernel cannot tell, it counts as not.
+fn is_resident(file: &RingFile, bytes: u64) -> bool {
+    sys::cachestat(file.fd(), 0, bytes).is_ok_and(|cache| cache.cached * PAGE_BYTES * 2 >= bytes)
 }
 
 fn local(object: Object<RingDisk>) -> Readable {
@@ -148,7 +165,7 @@ impl Outgoing<'_> {
             }
             head => {
                 if let Some(head) = head {
-                    self.conn.send_bytes(&head).await?;
+                    self.conn.send_head(&head).await?;
                 }
                 self.conn.send(buf.0, range).await?;
             }

@@ -99,7 +99,8 @@ pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
         let keep = parsed.keep_alive() && !shard.is_draining();
         let request = Request { shard, head: parsed, peer, id: shard.next_request(), keep };
         let busy = shard.busy();
-        let more = one(&request, &mut conn).await;
+        // Boxed: ten thousand idle connections must not each hold the state of a request.
+        let more = Box::pin(one(&request, &mut conn)).await;
         drop(busy);
         head.clear();
         if !more {

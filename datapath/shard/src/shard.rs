@@ -15,7 +15,7 @@ use weir_auth::{Gate, Grant};
 use weir_cluster::{ClusterView, NodeId, hrw};
 use weir_http::{DateText, OwnedHead};
 use weir_origin::OriginsHandle;
-use weir_ring::{Fd, Handle, Mailbox, Reactor, ReactorConfig, Sender};
+use weir_ring::{Fd, Handle, Mailbox, Reactor, ReactorConfig, Sender, sys};
 use weir_s3::S3Op;
 use weir_store::Volume;
 use weir_types::{Bucket, BucketName, limits};
@@ -276,15 +276,27 @@ async fn receive(shard: Rc<Shard>, mut inbound: Mailbox<NewConnection>) {
 
 fn start(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
     let open = OpenConnection::new(shard.clone());
+    // The last piece of an answer must not wait for the client's acknowledgement. Refused, it is only slower.
+    if let Err(error) = sys::nodelay(&sock, true) {
+        tracing::debug!("TCP_NODELAY: {error}");
+    }
     let task = async move {
         let shard = open.0.clone();
         crate::serve::connection(&shard, sock, peer).await;
         drop(open);
     };
+    debug_assert!(
+        size_of_val(&task) <= IDLE_BYTES_MAX,
+        "a connection's task has {} bytes",
+        size_of_val(&task)
+    );
     if shard.handle.spawn(task).is_err() {
         shard.metrics.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+/// What the task of a connection may hold while it idles; what a request needs is boxed for its time.
+const IDLE_BYTES_MAX: usize = 4 << 10;
 
 /// Counts a connection while it lives, also when its task panics or is never started.
 struct OpenConnection(Rc<Shard>);

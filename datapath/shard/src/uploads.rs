@@ -61,7 +61,7 @@ pub(crate) async fn assemble(
     let (bucket, name, id) = (place.bucket.clone(), place.name.clone(), id.to_owned());
     let (durability, kind) = (place.durability(), place.info().props.checksum_kind());
     let work = move |volume: weir_store::Volume<crate::RingDisk>| async move {
-        let options = WriteOptions { size_hint: None, durability, kinds: &[kind] };
+        let options = WriteOptions { durability, kinds: &[kind], ..WriteOptions::default() };
         volume.assemble(&bucket, &name, &id, &choice, &options).await
     };
     Ok(shard.shared.walker.call(place.disk(), work).await??)
