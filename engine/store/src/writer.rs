@@ -31,6 +31,8 @@ pub struct WriteOptions<'a> {
     pub size_hint: Option<u64>,
     /// What the object must survive.
     pub durability: Durability,
+    /// Keep it in the page cache: it is written through it, since readers follow at once.
+    pub cached: bool,
     /// Whole-object checksums to compute, the bucket's kind first; all go into the record. `None` is skipped.
     pub kinds: &'a [ChecksumKind],
 }
@@ -67,7 +69,7 @@ impl<D: Disk> Writer<D> {
             Durability::Durable => BUFFERED_BYTES_MAX,
             Durability::Relaxed => BUFFERED_RELAXED_BYTES_MAX,
         };
-        let direct = options.size_hint.is_none_or(|size| size > buffered_max);
+        let direct = !options.cached && options.size_hint.is_none_or(|size| size > buffered_max);
         let work =
             mountpath.written(WorkFile::take(&disk, &mountpath, direct).await.map_err(StoreError::from))?;
         let allocated = options.size_hint.filter(|size| *size > IO_BUFFER_BYTES as u64).unwrap_or(0);

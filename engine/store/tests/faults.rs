@@ -105,7 +105,7 @@ fn a_full_mountpath_says_so_and_frees_what_is_deleted() {
     node.put("b", "first", &bytes(1, 60_000)).unwrap();
     for durability in [Durability::Durable, Durability::Relaxed] {
         for size_hint in [None, Some(60_000)] {
-            let options = WriteOptions { size_hint, durability, kinds: &[] };
+            let options = WriteOptions { size_hint, durability, ..WriteOptions::default() };
             let refused = node.prepare_as(&bytes(2, 60_000), &options).err();
             assert!(matches!(refused, Some(StoreError::NoSpace(_))), "{refused:?}");
         }

@@ -115,6 +115,7 @@ impl Node {
             &WriteOptions {
                 size_hint: Some(content.len() as u64),
                 durability,
+                cached: false,
                 kinds: &[ChecksumKind::XxHash2],
             },
         )
@@ -184,8 +185,7 @@ impl Node {
     }
 
     pub fn put_part(&mut self, b: &str, n: &str, upload: &str, number: u32, content: &[u8]) -> Got<PartInfo> {
-        let options =
-            WriteOptions { size_hint: None, durability: Durability::Durable, kinds: &[ChecksumKind::Md5] };
+        let options = WriteOptions { kinds: &[ChecksumKind::Md5], ..WriteOptions::default() };
         let prepared = self.prepare_as(content, &options)?;
         let etag = prepared.md5_etag();
         let (bucket, name, upload) = (bucket(b), name(n), upload.to_owned());

@@ -261,11 +261,7 @@ impl Oracle {
             }
             Op::Part(slot, number, size) => {
                 let upload = self.uploads[slot].clone();
-                let options = WriteOptions {
-                    size_hint: None,
-                    durability: Durability::Durable,
-                    kinds: &[ChecksumKind::Md5],
-                };
+                let options = WriteOptions { kinds: &[ChecksumKind::Md5], ..WriteOptions::default() };
                 let prepared = node.prepare_as(&bytes(content, size), &options).ok()?;
                 let etag = prepared.md5_etag();
                 let (bucket, name) = (bucket(&upload.key.0), name(&upload.key.1));
