@@ -86,7 +86,7 @@ fn names_are_made_moved_and_removed() {
         disk.unlink(&sub, name("two")).await.unwrap();
         disk.rmdir(&dir, name("sub")).await.unwrap();
         disk.fsync(&dir, false).await.unwrap();
-        assert_eq!(sys::read_dir(&dir).unwrap(), []);
+        assert_eq!(sys::read_dir(&dir).unwrap().count(), 0);
     });
 }
 

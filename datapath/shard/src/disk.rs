@@ -18,6 +18,8 @@ use weir_store::{
 
 /// Alignment of O_DIRECT transfers, in bytes: the largest logical block in use.
 const ALIGN: usize = 4096;
+/// Entries of a directory that are read before the thread's other tasks have a turn.
+const LIST_STEP: usize = 1024;
 const FILE_MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
 
@@ -341,13 +343,18 @@ impl Disk for RingDisk {
 
     async fn list_dir(&self, path: &DiskPath, each: &mut dyn FnMut(DirEntry)) -> Result<(), DiskError> {
         let dir = self.open_dir(path).map_err(|e| at("list_dir", path, &e))?;
-        for item in sys::read_dir(&dir).map_err(|e| at("list_dir", path, &e))? {
+        let names = sys::read_dir(&dir).map_err(|e| at("list_dir", path, &e))?;
+        for (read, item) in (1..).zip(names) {
+            let item = item.map_err(|e| at("list_dir", path, &e))?;
             let kind = match item.kind {
                 sys::FileKind::File => EntryKind::File,
                 sys::FileKind::Directory => EntryKind::Dir,
                 sys::FileKind::Symlink | sys::FileKind::Other => EntryKind::Other,
             };
             each(DirEntry { name: item.name, kind });
+            if read % LIST_STEP == 0 {
+                self.0.handle.yield_now().await;
+            }
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ pub use file::{
     flock_exclusive, fstat, fsync, ftruncate, pread, pwrite, sendfile, statfs, syncfs, uses_direct_io,
 };
 pub use names::{
-    DirItem, FileKind, linkat_tmpfile, mkdirat, open_dir, openat2, read_dir, renameat2, rmdirat, unlinkat,
+    DirItem, FileKind, ReadDir, linkat_tmpfile, mkdirat, open_dir, openat2, read_dir, renameat2, rmdirat,
+    unlinkat,
 };
 pub use process::{Limits, boot_id, cpus_allowed, pin_to_cpu, raise_limits};
 pub use socket::{

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use nix::dir::{Dir, Type};
+use nix::dir::{Dir, OwningIter, Type};
 
 use super::call::retry;
 use crate::{Fd, OpenHow};
@@ -100,33 +100,50 @@ pub fn mkdirat(dir: &impl AsFd, name: &CStr, mode: u32) -> io::Result<()> {
     Ok(nix::sys::stat::mkdirat(dir, name, nix::sys::stat::Mode::from_bits_truncate(mode))?)
 }
 
-/// All names of a directory but `.` and `..`, in the file system's order. The directory's own position does not move.
-pub fn read_dir(dir: &impl AsFd) -> io::Result<Vec<DirItem>> {
+/// The names of a directory but `.` and `..`, in the file system's order; the kernel is asked for some at a time. The
+/// position of `dir` itself does not move. After an error the rest is not known.
+pub fn read_dir<D: AsFd>(dir: &D) -> io::Result<ReadDir<'_, D>> {
     use nix::fcntl::OFlag;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let own = nix::fcntl::openat(dir, c".", flags, nix::sys::stat::Mode::empty())?;
-    let mut items = Vec::new();
-    for entry in Dir::from_fd(own)?.iter() {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
+    Ok(ReadDir { dir, names: Dir::from_fd(own)?.into_iter() })
+}
+
+/// The names of [`read_dir`].
+#[derive(Debug)]
+pub struct ReadDir<'d, D> {
+    dir: &'d D,
+    names: OwningIter,
+}
+
+impl<D: AsFd> Iterator for ReadDir<'_, D> {
+    type Item = io::Result<DirItem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.names.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error.into())),
+            };
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                Some(Type::File) => FileKind::File,
+                Some(Type::Directory) => FileKind::Directory,
+                Some(Type::Symlink) => FileKind::Symlink,
+                Some(_) => FileKind::Other,
+                None => match unknown_kind(self.dir, name) {
+                    Ok(kind) => kind,
+                    // Removed between the two calls.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Some(Err(error)),
+                },
+            };
+            return Some(Ok(DirItem { name: name.to_bytes().to_vec(), kind }));
         }
-        let kind = match entry.file_type() {
-            Some(Type::File) => FileKind::File,
-            Some(Type::Directory) => FileKind::Directory,
-            Some(Type::Symlink) => FileKind::Symlink,
-            Some(_) => FileKind::Other,
-            None => match unknown_kind(dir, name) {
-                Ok(kind) => kind,
-                // Removed between the two calls.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            },
-        };
-        items.push(DirItem { name: name.to_bytes().to_vec(), kind });
     }
-    Ok(items)
 }
 
 /// For file systems whose directories do not say what a name leads to.
