@@ -13,6 +13,9 @@ use weir_types::limits;
 
 use crate::conn::{Conn, ConnError, full};
 
+/// What a body that is decoded is received in at a time.
+const INBOX_BYTES: usize = 64 << 10;
+
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
@@ -120,7 +123,9 @@ impl Body {
                     let out = buf.get_mut(at..).unwrap_or_default();
                     match self.decode(conn, out)? {
                         Decoded::Bytes(n) => at += n,
-                        Decoded::NeedsMore => drop(conn.more(stall()).await?),
+                        Decoded::NeedsMore => {
+                            conn.more(stall(), INBOX_BYTES).await?;
+                        }
                     }
                 }
             }

@@ -6,9 +6,8 @@ use std::time::Duration;
 use weir_ring::{Buf, Fd, Handle};
 use weir_types::limits;
 
-/// Bytes of the inbox at first use, and what it grows to under chunked bodies.
-const REST_BYTES: usize = 4 << 10;
-const INBOX_BYTES: usize = 64 << 10;
+/// What is received at a time of bytes that nobody wants.
+const DISCARD_BYTES: usize = 64 << 10;
 
 /// Why a connection ends without another answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +52,14 @@ impl Conn {
         }
     }
 
+    /// Gives the inbox back between requests, when it is empty: a connection that idles holds none.
+    pub(crate) fn rest(&mut self) {
+        if self.start == self.end && !self.inbox.is_empty() {
+            self.inbox = full(self.handle.buffers().heap(0));
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
     /// Puts bytes back that were received with a head and follow it. Nothing is pending then.
     pub(crate) fn unread(&mut self, bytes: &[u8]) {
         assert_eq!(self.start, self.end, "bytes put back behind others");
@@ -66,20 +73,17 @@ impl Conn {
         (self.start, self.end) = (0, bytes.len());
     }
 
-    /// Receives more into the inbox; `Closed` at the end of the stream.
-    pub(crate) async fn more(&mut self, within: Duration) -> Result<usize, ConnError> {
-        if self.start > 0 && self.end == self.inbox.len() {
-            self.inbox.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        if self.end == self.inbox.len() {
-            let bytes = if self.inbox.len() < REST_BYTES { REST_BYTES } else { INBOX_BYTES };
-            let mut larger = full(self.handle.buffers().heap(bytes));
-            if larger.len() <= self.inbox.len() {
-                return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
-            }
-            larger[..self.end].copy_from_slice(&self.inbox[..self.end]);
+    /// Receives more into an inbox of at least `room` bytes; `Closed` at the end of the stream.
+    pub(crate) async fn more(&mut self, within: Duration, room: usize) -> Result<usize, ConnError> {
+        let pending = self.end - self.start;
+        if self.inbox.len() < room.max(pending + 1) {
+            let mut larger = full(self.handle.buffers().heap(room.max(pending + 1)));
+            larger[..pending].copy_from_slice(&self.inbox[self.start..self.end]);
             self.inbox = larger;
+            (self.start, self.end) = (0, pending);
+        } else if self.end == self.inbox.len() {
+            self.inbox.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, pending);
         }
         let inbox = std::mem::replace(&mut self.inbox, self.handle.buffers().heap(0));
         let (at, room) = (self.end, inbox.len() - self.end);
@@ -170,7 +174,7 @@ impl Conn {
         while self.handle.now() < give_up {
             let (start, end) = (self.start, self.end);
             self.consume(end - start);
-            if self.more(Duration::from_secs(2)).await.is_err() {
+            if self.more(Duration::from_secs(2), DISCARD_BYTES).await.is_err() {
                 break;
             }
         }

@@ -103,6 +103,7 @@ pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
         let more = Box::pin(one(&request, &mut conn)).await;
         drop(busy);
         head.clear();
+        conn.rest();
         if !more {
             return;
         }
