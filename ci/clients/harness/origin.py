@@ -1,8 +1,10 @@
 """An S3 server of a chosen speed, for what stands behind a node: it counts what it serves and can fail on purpose.
 
 Runs as a process (`Origin`), so that its CPU is measured apart. Objects are made by `/_/make` from a seed, or stored by PUT.
-`/_/set` takes `conn` and `total` (bytes/s, 0 = no limit), `delay_ms` (before the first byte of a body) and `cut_after`
-(bytes of each body after which the connection breaks, -1 = never). `/_/counts` tells, and `/_/reset` forgets, the counts.
+`/_/set` takes `conn` and `total` (bytes/s, 0 = no limit), `delay_ms` (before the first byte of a body), `cut_after`
+(bytes of each body after which the connection breaks, -1 = never), `stall_after` (bytes after which it stands still),
+`promise` (bytes announced beyond those that come) and `fail` (status of every GET of an object, 0 = none).
+`/_/counts` tells, and `/_/reset` forgets, the counts.
 """
 
 import argparse
@@ -45,7 +47,8 @@ class State:
     def __init__(self):
         self.buckets, self.gets, self.lists, self.heads, self.sent = {}, {}, 0, 0, 0
         self.conn = self.total = self.delay_ms = 0
-        self.cut_after = -1
+        self.cut_after = self.stall_after = -1
+        self.promise = self.fail = 0
         self.free_at = 0.0
 
     def counts(self):
@@ -76,6 +79,8 @@ async def serve_connection(state, reader, writer):
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             if not await answer(state, writer, method, target, headers, body):
+                return
+            if headers.get("connection", "").lower() == "close":
                 return
     except (ConnectionError, asyncio.CancelledError):
         pass
@@ -208,7 +213,10 @@ async def serve_object(state, writer, method, bucket, key, headers):
     status = 206 if part else 200
     if part:
         tags.append(f"Content-Range: bytes {start}-{end - 1}/{o.size}")
-    head = "\r\n".join([f"HTTP/1.1 {status} -", f"Content-Length: {end - start}", *tags]).encode() + b"\r\n\r\n"
+    if state.fail and method == "GET":
+        raise Reply(state.fail, "InternalError")
+    length = end - start + (state.promise if method == "GET" else 0)
+    head = "\r\n".join([f"HTTP/1.1 {status} -", f"Content-Length: {length}", *tags]).encode() + b"\r\n\r\n"
     if method == "HEAD":
         state.heads += 1
         writer.write(head)
@@ -232,6 +240,13 @@ async def send_body(state, writer, o, start, end):
             await writer.drain()
             writer.transport.abort()
             return False
+        if 0 <= state.stall_after < at + n - start:
+            writer.write(o.bytes(at, state.stall_after - (at - start)))
+            await writer.drain()
+            while state.stall_after >= 0:
+                await asyncio.sleep(0.1)
+            writer.transport.abort()
+            return False
         now = time.monotonic()
         wait = 0.0
         if state.total:
@@ -245,7 +260,7 @@ async def send_body(state, writer, o, start, end):
         await writer.drain()
         at += n
         state.sent += n
-    return True
+    return state.promise == 0
 
 
 class Origin:

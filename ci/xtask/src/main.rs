@@ -16,7 +16,7 @@ const HELP: &str = "usage: cargo xtask COMMAND
 
   check                 format, lints, licences (where cargo-deny is installed), and the rules of this tree
   test                  everything short: check, all tests, planted bugs, loom, clients, power loss on 200 images
-  clients [-- ARGS]     real clients against the release build; ARGS go to pytest (for instance -m big)
+  clients [-- ARGS]     real clients against a real node; ARGS go to pytest (for instance -m big)
   kill9 [--rounds N]    kill -9 under load, restart, compare; 50 rounds by default
   crash [--images N]    power loss: N crash images of the real store on XFS and ext4; 20000 by default
   hostile               hostile names with strace on every call that carries a path

@@ -44,6 +44,24 @@ pub(crate) fn target() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
+/// Whether what is started is built for speed: `WEIR_PROFILE=release`. The default shares its build with the tests.
+fn is_release() -> bool {
+    std::env::var("WEIR_PROFILE").is_ok_and(|profile| profile == "release")
+}
+
+/// A program of this workspace, as [`build`] leaves it.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    target().join(if is_release() { "release" } else { "debug" }).join(name)
+}
+
+/// Builds the programs of these packages.
+pub(crate) fn build(steps: &mut Steps, packages: &[&str]) -> bool {
+    let mut arguments = vec!["build", "--quiet"];
+    arguments.extend(packages.iter().flat_map(|package| ["-p", package]));
+    arguments.extend(is_release().then_some("--release"));
+    steps.command("programs under test", cargo(&arguments))
+}
+
 /// The compiler's host triple.
 pub(crate) fn host() -> String {
     let version = Command::new("rustc").arg("-vV").output().map(|o| o.stdout).unwrap_or_default();

@@ -52,6 +52,8 @@ pub struct Report {
     pub acked: u64,
     /// Images checked.
     pub images: u64,
+    /// Images with a finding.
+    pub bad_images: u64,
     /// Promises broken: names absent or older than acknowledged.
     pub lost: u64,
     /// Names with bytes that nobody wrote.
@@ -176,7 +178,9 @@ pub fn check(
             replay::apply_survivors(&log, point.until, point.seed, put)?;
         }
         write_allowed(&bench.allowed, &history.allowed(point.until))?;
-        for line in bench.ask(plan.fs, &programs.check)? {
+        let findings = bench.ask(plan.fs, &programs.check)?;
+        report.bad_images += u64::from(!findings.is_empty());
+        for line in findings {
             note(&mut report, *point, &line);
         }
     }

@@ -58,6 +58,9 @@ enum Command {
         /// Checker, a shell command
         #[arg(long)]
         check: OsString,
+        /// A mistake is planted: succeed when it is found
+        #[arg(long)]
+        must_find: bool,
         /// The workload's command line
         #[arg(last = true, required = true)]
         workload: Vec<OsString>,
@@ -143,14 +146,28 @@ fn run(command: Command) -> Result<ExitCode, RigError> {
             Ok(ExitCode::from(u8::from(!reply.starts_with("ok"))))
         }
         Command::Replay { log, img_out, until, seed } => rebuild(&log, &img_out, until, seed),
-        Command::Crash { run, images, keep, check, workload } => {
+        Command::Crash { run, images, keep, check, must_find, workload } => {
             let programs = Programs { workload, check: shell(check) };
             let plan = run.plan(images);
+            // What a planted mistake leaves is not worth keeping.
+            let scratch = rig::Scratch::new(&plan.scratch)?;
+            let keep = keep.or_else(|| must_find.then(|| scratch.path().to_owned()));
             let Some(report) = crash_run(&plan, &programs, keep.as_deref())? else {
+                say("0 passed, 0 failed, 1 skipped");
                 return Ok(ExitCode::SUCCESS);
             };
-            print_report(plan.fs, &report, usize::MAX);
-            Ok(ExitCode::from(u8::from(!report.clean())))
+            print_report(plan.fs, &report, if must_find { 1 } else { usize::MAX });
+            let good = report.clean() != must_find;
+            if must_find {
+                say(if good {
+                    "1 passed, 0 failed"
+                } else {
+                    "the planted mistake was not found\n0 passed, 1 failed"
+                });
+            } else {
+                say(&format!("{} passed, {} failed", report.images - report.bad_images, report.bad_images));
+            }
+            Ok(ExitCode::from(u8::from(!good)))
         }
         Command::Check { run, keep, until, check } => {
             let history = History::read(&keep.join("history"))?;
