@@ -131,7 +131,7 @@ fn run(config: CommitterConfig, tell: &Started) {
             Err(error) => drop(tell.send(Err(error))),
             Ok((committer, disk, recovered)) => {
                 if tell.send(Ok((disk, recovered))).is_ok() {
-                    serve(committer, mailbox).await;
+                    serve_changes(committer, mailbox).await;
                 }
             }
         }
@@ -153,7 +153,11 @@ async fn begin(
     Ok((committer, shared, recovered))
 }
 
-async fn serve(mut committer: Committer<RingDisk>, mut mailbox: Mailbox<Request<RingFile>>) {
+/// Carries out the changes of a mailbox until its last sender is gone and all are done.
+pub async fn serve_changes<D: weir_store::Disk<File = RingFile>>(
+    mut committer: Committer<D>,
+    mut mailbox: Mailbox<Request<RingFile>>,
+) {
     let mut batch = Vec::with_capacity(limits::COMMIT_BATCH_MAX);
     loop {
         // Housekeeping while nobody waits; one bounded step at a time.

@@ -24,7 +24,7 @@ mod uploads;
 mod walker;
 
 pub use balance::Loads;
-pub use committer::{CommitError, CommitPort, CommitterConfig, CommitterThread, Disk};
+pub use committer::{CommitError, CommitPort, CommitterConfig, CommitterThread, Disk, serve_changes};
 pub use disk::{RingDisk, RingFile, Role};
 pub use metrics::{Op, ShardMetrics, render as render_metrics};
 pub use shard::{
