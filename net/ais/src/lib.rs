@@ -42,7 +42,7 @@ pub use multipart::PartRef;
 pub use node_json::{
     Capacity, CapacityMountpath, CapacityWithDisks, ClusterSysInfo, DiskStat, FsInfo, LoadAvg, MemCpu,
     Mountpaths, NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, Primary, SmapState, TargetSysInfo,
-    TrackerValue, Version,
+    Version,
 };
 pub use object_action::{DeleteAction, PostAction, custom_patch};
 pub use op::{

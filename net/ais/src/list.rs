@@ -9,7 +9,7 @@ use crate::{Location, LsoMsg};
 /// What is known of one listed name.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EntryFacts<'a> {
-    /// The name; of a virtual directory without the trailing slash.
+    /// The name; of a virtual directory with its trailing slash.
     pub name: &'a str,
     /// Bytes.
     pub size: u64,

@@ -187,9 +187,23 @@ pub struct FsInfo {
     /// Type.
     #[serde(rename = "FsType")]
     pub fs_type: String,
-    /// ID of statfs.
-    #[serde(rename = "FsID")]
+    /// ID of statfs; on the wire the text `a,b`.
+    #[serde(rename = "FsID", with = "fs_id_text")]
     pub fs_id: [i32; 2],
+}
+
+/// A file system's ID as the text `a,b`.
+mod fs_id_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>([a, b]: &[i32; 2], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("{a},{b}"))
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[i32; 2], D::Error> {
+        let text = String::deserialize(d)?;
+        let parsed = text.split_once(',').and_then(|(a, b)| Some([a.parse().ok()?, b.parse().ok()?]));
+        parsed.ok_or_else(|| D::Error::custom(format!("FsID: expected \"a,b\", got {text:?}")))
+    }
 }
 
 /// A target's space (AIS: Tcdf).
@@ -257,21 +271,13 @@ pub struct CapacityWithDisks {
     pub disks: BTreeMap<String, DiskStat>,
 }
 
-/// A statistic's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct TrackerValue {
-    /// The value, a text.
-    #[serde(with = "number_text")]
-    pub v: u64,
-}
-
 /// `what=node_stats`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStats {
     /// The node.
     pub snode: SnodeJson,
     /// Statistics by AIS's name (`get.n`, `put.size`, …).
-    pub tracker: BTreeMap<String, TrackerValue>,
+    pub tracker: BTreeMap<String, u64>,
     /// Space; all zero on a gateway.
     pub capacity: Capacity,
 }
@@ -352,9 +358,22 @@ mod tests {
         assert_eq!(got["AllDiskStats"], json!({}));
         assert_eq!(
             got["mountpaths"]["/a"],
-            json!({"mountpath_label": "", "fs": {"Fs": "", "FsType": "", "FsID": [0, 0]}, "disks": [], "used": "1", "avail": "10", "pct_used": 10})
+            json!({"mountpath_label": "", "fs": {"Fs": "", "FsType": "", "FsID": "0,0"}, "disks": [], "used": "1", "avail": "10", "pct_used": 10})
         );
         assert_eq!(Capacity::new(BTreeMap::new()).pct_avg, 0);
+    }
+
+    /// The `ais` command line refuses the whole answer for any other form.
+    #[test]
+    fn the_id_of_a_file_system_was_an_array() {
+        let fs = FsInfo { fs_id: [-7, 8], ..FsInfo::default() };
+        let wire = serde_json::to_value(&fs).unwrap();
+        assert_eq!(wire["FsID"], "-7,8");
+        assert_eq!(serde_json::from_value::<FsInfo>(wire).unwrap(), fs);
+        for bad in [json!([0, 0]), json!("1"), json!("1,x")] {
+            let wire = json!({"Fs": "", "FsType": "", "FsID": bad});
+            assert!(serde_json::from_value::<FsInfo>(wire.clone()).is_err(), "{wire}");
+        }
     }
 
     #[test]

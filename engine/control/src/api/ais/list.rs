@@ -140,7 +140,7 @@ impl Raw {
 
     /// Objects and directories together in byte order, with what was asked for.
     fn entries(&self, bucket: &Bucket, msg: &LsoMsg, target: &str) -> Vec<LsoEntry> {
-        let (objects, prefixes): (Vec<LsoEntry>, _) = match self {
+        let (objects, prefixes): (Vec<LsoEntry>, &[String]) = match self {
             // Everything in an AIS bucket is in the cluster.
             Self::Local(_) if msg.flags.has(LsoFlags::NOT_CACHED) => return Vec::new(),
             Self::Local(page) => {
@@ -158,21 +158,20 @@ impl Raw {
                 (page.entries.iter().filter(wanted).map(entry).collect(), &page.common_prefixes)
             }
         };
-        if prefixes.is_empty() || msg.flags.has(LsoFlags::NO_DIRS) {
+        // As in AIS, `no-dirs` hides what an origin rolled up, never the directories of what is held here.
+        let hidden = matches!(self, Self::Remote { .. }) && msg.flags.has(LsoFlags::NO_DIRS);
+        if prefixes.is_empty() || hidden {
             return objects;
         }
-        let mut all: Vec<(&str, LsoEntry)> =
-            prefixes.iter().map(|p| (p.as_str(), directory(p, msg))).collect();
-        let names: Vec<String> = objects.iter().map(|o| o.name.clone()).collect();
-        all.extend(names.iter().map(String::as_str).zip(objects));
-        all.sort_by(|a, b| a.0.cmp(b.0));
-        all.into_iter().map(|(_, entry)| entry).collect()
+        let mut all = objects;
+        all.extend(prefixes.iter().map(|p| directory(p, msg)));
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 }
 
-/// A virtual directory: its name has no slash at the end.
-fn directory(prefix: &str, msg: &LsoMsg) -> LsoEntry {
-    let name = prefix.strip_suffix('/').unwrap_or(prefix);
+/// A virtual directory: its name ends in a slash, which sets `d/` apart from an object `d` and sorts it.
+fn directory(name: &str, msg: &LsoMsg) -> LsoEntry {
     LsoEntry::new(&EntryFacts { name, flags: EntryFlags::DIR, ..EntryFacts::default() }, msg)
 }
 

@@ -7,8 +7,7 @@ use weir_ais::headers::names;
 use weir_ais::{
     AIS_VERSION, AisError, Capacity, CapacityMountpath, CapacityWithDisks, DaemonPut, JobQuery, LoadAvg,
     LocalConfig, MemCpu, Mountpaths, NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, SmapJson,
-    SnodeJson, TargetSysInfo, TrackerValue, Unsupported, What, bmd_json, cluster_config_json,
-    node_config_json,
+    SnodeJson, TargetSysInfo, Unsupported, What, bmd_json, cluster_config_json, node_config_json,
 };
 use weir_cluster::{ClusterView, Node, NodeId, Role};
 
@@ -162,7 +161,7 @@ pub(super) async fn stats(core: &Core, view: &ClusterView, id: &NodeId) -> Resul
     let (tracker, capacity) = match node.role {
         Role::Gateway => (BTreeMap::new(), Capacity::default()),
         Role::Target => {
-            let value = |v: i64| TrackerValue { v: u64::try_from(v).unwrap_or(0) };
+            let value = |v: i64| u64::try_from(v).unwrap_or(0);
             let counters = core.backend.counters().into_iter().map(|(name, v)| (name, value(v)));
             (counters.collect(), capacity(core).await?)
         }

@@ -96,17 +96,31 @@ fn directories_without_recursion() {
         page.entries.into_iter().map(|e| (e.name, e.flags.0 & 256 != 0)).collect()
     };
     let plain = |names: &[(&str, bool)]| names.iter().map(|(n, d)| ((*n).to_owned(), *d)).collect::<Vec<_>>();
-    let all = [("a", false), ("d", false), ("d-x", false), ("d", true), ("e", true), ("z", false)];
+    let all = [("a", false), ("d", false), ("d-x", false), ("d/", true), ("e/", true), ("z", false)];
     assert_eq!(shown(r#"{"flags":"2048"}"#), plain(&all));
     assert_eq!(shown(r#"{"flags":"2048","prefix":"d/"}"#), plain(&[("d/1", false), ("d/2", false)]));
-    assert_eq!(
-        shown(r#"{"flags":"10240"}"#),
-        plain(&[("a", false), ("d", false), ("d-x", false), ("z", false)])
-    );
     for size in 1..7 {
         let (names, _) = pages(&node, "/v1/buckets/b?provider=ais", size, r#","flags":"2048""#);
-        assert_eq!(names, ["a", "d", "d-x", "d", "e", "z"], "pages of {size}");
+        assert_eq!(names, ["a", "d", "d-x", "d/", "e/", "z"], "pages of {size}");
     }
+}
+
+/// Without recursion a directory of an AIS bucket is an entry even with `no-dirs`.
+#[test]
+fn no_dirs_hid_the_directories_of_what_is_held() {
+    let node = Node::start();
+    bucket(&node);
+    for name in ["p/a", "p/sub/1", "p/sub/deep/2"] {
+        node.memory.put(&ais("b"), name, 1);
+    }
+    let shown = |value: &str| -> Vec<String> {
+        let page = page(&node, "/v1/buckets/b?provider=ais", value);
+        page.entries.into_iter().map(|e| e.name).collect()
+    };
+    assert_eq!(shown(r#"{"flags":"10240","prefix":"p/"}"#), ["p/a", "p/sub/"]);
+    assert_eq!(shown(r#"{"flags":"10240","prefix":"p/sub/"}"#), ["p/sub/1", "p/sub/deep/"]);
+    // With recursion there are none to show.
+    assert_eq!(shown(r#"{"flags":"8192"}"#), ["p/a", "p/sub/1", "p/sub/deep/2"]);
 }
 
 #[test]
@@ -126,7 +140,10 @@ fn a_remote_bucket_shows_what_is_here() {
     // cached, not-cached
     assert_eq!(shown(r#"{"flags":"1"}"#), plain(&[("b", 64), ("d/e", 64), ("gone", 64)]));
     assert_eq!(shown(r#"{"flags":"512"}"#), plain(&[("a", 0), ("c", 0)]));
-    assert_eq!(shown(r#"{"flags":"2048"}"#), plain(&[("a", 0), ("b", 64), ("c", 0), ("d", 256)]));
+    assert_eq!(shown(r#"{"flags":"2048"}"#), plain(&[("a", 0), ("b", 64), ("c", 0), ("d/", 256)]));
+    // no-recursion with no-dirs; with cached besides, which is the walk of what is here
+    assert_eq!(shown(r#"{"flags":"10240"}"#), plain(&[("a", 0), ("b", 64), ("c", 0)]));
+    assert_eq!(shown(r#"{"flags":"10241"}"#), plain(&[("b", 64), ("d/", 256), ("gone", 64)]));
     for size in 1..6 {
         let (names, _) = pages(&node, "/v1/buckets/r?provider=aws", size, "");
         assert_eq!(names, ["a", "b", "c", "d/e"], "pages of {size}");
