@@ -117,6 +117,7 @@ impl RingDisk {
 
     /// Opens past the page cache where wished and possible; gives whether it was.
     async fn open_as(&self, path: &DiskPath, flags: i32, direct: bool) -> io::Result<(Fd, bool)> {
+        let mut flags = flags;
         if direct && !self.0.buffered_only.load(Ordering::Relaxed) {
             match self.open_fd(path, flags | libc::O_DIRECT).await {
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
@@ -125,12 +126,12 @@ impl RingDisk {
                             "the file system refuses O_DIRECT: its files are used through the page cache"
                         );
                     }
+                    // The refused call may have made the file all the same; it would not, had there been one.
+                    flags &= !libc::O_EXCL;
                 }
                 other => return other.map(|fd| (fd, true)),
             }
         }
-        // O_CREAT|O_EXCL may have made the file before O_DIRECT was refused.
-        let flags = if direct { flags & !libc::O_EXCL } else { flags };
         Ok((self.open_fd(path, flags).await?, false))
     }
 
