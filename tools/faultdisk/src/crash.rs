@@ -175,7 +175,7 @@ pub fn check(
             from = replay::apply_durable(&log, from, point.until, |at, data| disk.put_base(at, data))?;
             let put =
                 |at, data: &[u8]| disk.write(at, data).map_err(RigError::io("write", "the rebuilt disk"));
-            replay::apply_survivors(&log, point.until, point.seed, put)?;
+            replay::apply_survivors(&log, point.until, point.seed, plan.fs.sector_bytes(), put)?;
         }
         write_allowed(&bench.allowed, &history.allowed(point.until))?;
         let findings = bench.ask(plan.fs, &programs.check)?;

@@ -44,6 +44,9 @@ enum Command {
         until: u64,
         #[arg(long)]
         seed: u64,
+        /// Bytes that the disk writes whole
+        #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..))]
+        sector: u64,
     },
     /// Record a workload, then check the disk of many moments
     Crash {
@@ -145,7 +148,7 @@ fn run(command: Command) -> Result<ExitCode, RigError> {
             say(&reply);
             Ok(ExitCode::from(u8::from(!reply.starts_with("ok"))))
         }
-        Command::Replay { log, img_out, until, seed } => rebuild(&log, &img_out, until, seed),
+        Command::Replay { log, img_out, until, seed, sector } => rebuild(&log, &img_out, until, seed, sector),
         Command::Crash { run, images, keep, check, must_find, workload } => {
             let programs = Programs { workload, check: shell(check) };
             let plan = run.plan(images);
@@ -213,13 +216,13 @@ fn shell(line: OsString) -> Vec<OsString> {
     vec!["sh".into(), "-c".into(), line]
 }
 
-fn rebuild(log: &Path, out: &Path, until: u64, seed: u64) -> Result<ExitCode, RigError> {
+fn rebuild(log: &Path, out: &Path, until: u64, seed: u64, sector: u64) -> Result<ExitCode, RigError> {
     use std::os::unix::fs::FileExt;
     let log = Log::open(log)?;
     let image = std::fs::File::create(out).map_err(RigError::io("create", out))?;
     let put = |at, data: &[u8]| image.write_all_at(data, at).map_err(RigError::io("write", out));
     replay::apply_durable(&log, 0, until, put)?;
-    replay::apply_survivors(&log, until, seed, put)?;
+    replay::apply_survivors(&log, until, seed, sector, put)?;
     // A sparse end is part of the disk.
     let end = log.records().iter().map(|r| r.offset + u64::from(r.len)).max().unwrap_or(0);
     let size = image.metadata().map_err(RigError::io("stat", out))?.len().max(end).next_multiple_of(1 << 20);

@@ -1,15 +1,13 @@
 //! The disk of a past moment, as a volatile write cache may have left it.
 //!
 //! Power fails when the disk has received `until` records. Everything up to the last flush among them is on the medium.
-//! Of the writes after it each is, in an order of chance, kept whole (4 in 10), torn after a multiple of 512 bytes
-//! (2 in 10), or gone. One seed in four drops all of them: the state that a missing sync is found by soonest.
+//! Of the writes after it each is, in an order of chance, kept whole (4 in 10), torn between two sectors (2 in 10), or
+//! gone. One seed in four drops all of them: the state that a missing sync is found by soonest.
 
 use crate::RigError;
 use crate::log::{Kind, Log, Record};
 use crate::rng::Rng;
 
-/// The unit a disk writes whole, in bytes.
-pub const SECTOR_BYTES: u64 = 512;
 const KEPT_PERCENT: u64 = 40;
 const TORN_PERCENT: u64 = 20;
 
@@ -28,8 +26,9 @@ pub fn durable(log: &Log, until: u64) -> usize {
     seen.iter().rposition(|r| r.kind == Kind::Flush).map_or(0, |i| i + 1)
 }
 
-/// What of the writes after the last flush survives, in the order in which to apply it.
-pub fn survivors(log: &Log, until: u64, seed: u64) -> Vec<Survivor> {
+/// What of the writes after the last flush survives, in the order in which to apply it. The disk writes each of its
+/// sectors (in bytes) whole or not at all.
+pub fn survivors(log: &Log, until: u64, seed: u64, sector: u64) -> Vec<Survivor> {
     let mut rng = Rng::new(seed ^ until.wrapping_mul(0x5851_f42d_4c95_7f2d));
     let from = durable(log, until);
     let to = log.records().len().min(until as usize);
@@ -44,8 +43,10 @@ pub fn survivors(log: &Log, until: u64, seed: u64) -> Vec<Survivor> {
         if roll < KEPT_PERCENT {
             kept.push(Survivor { record, len: record.len });
         } else if roll < KEPT_PERCENT + TORN_PERCENT {
-            let sectors = u64::from(record.len) / SECTOR_BYTES;
-            kept.push(Survivor { record, len: (rng.below(sectors) * SECTOR_BYTES) as u32 });
+            let first = record.offset / sector;
+            let sectors = (record.offset + u64::from(record.len)).div_ceil(sector) - first;
+            let end = (first + rng.below(sectors)) * sector;
+            kept.push(Survivor { record, len: end.saturating_sub(record.offset) as u32 });
         }
     }
     kept
@@ -70,9 +71,10 @@ pub fn apply_survivors(
     log: &Log,
     until: u64,
     seed: u64,
+    sector: u64,
     mut put: impl FnMut(u64, &[u8]) -> Result<(), RigError>,
 ) -> Result<(), RigError> {
-    for s in survivors(log, until, seed) {
+    for s in survivors(log, until, seed, sector) {
         let data = log.data(&s.record)?;
         put(s.record.offset, &data[..s.len as usize])?;
     }
@@ -109,23 +111,45 @@ mod tests {
     #[test]
     fn later_writes_are_kept_torn_and_dropped() {
         let (_dir, log) = sample();
-        let (mut kept, mut torn, mut dropped) = (0, 0, 0);
-        for seed in 0..200 {
-            let found = survivors(&log, 22, seed);
-            assert_eq!(found, survivors(&log, 22, seed), "the seed decides");
-            assert!(found.iter().all(|s| (3..=22).contains(&s.record.seq) && s.len % 512 == 0));
-            assert!(seed % 4 != 0 || found.is_empty());
-            kept += found.iter().filter(|s| s.len == 4096).count();
-            torn += found.iter().filter(|s| s.len < 4096).count();
-            dropped += 20 - found.len();
-        }
-        assert!(kept > 1000 && torn > 450 && dropped > 1500, "{kept} {torn} {dropped}");
+        let check = |sector: u64, torn_expected: std::ops::Range<usize>| {
+            let (mut kept, mut torn, mut dropped) = (0, 0, 0);
+            for seed in 0..200 {
+                let found = survivors(&log, 22, seed, sector);
+                assert_eq!(found, survivors(&log, 22, seed, sector), "the seed decides");
+                assert!(found.iter().all(|s| (3..=22).contains(&s.record.seq)));
+                assert!(found.iter().all(|s| u64::from(s.len) % sector == 0));
+                assert!(seed % 4 != 0 || found.is_empty());
+                kept += found.iter().filter(|s| s.len == 4096).count();
+                torn += found.iter().filter(|s| (1..4096).contains(&s.len)).count();
+                dropped += 20 - found.len();
+            }
+            assert!(
+                kept > 1000 && dropped > 1500 && torn_expected.contains(&torn),
+                "{kept} {torn} {dropped}"
+            );
+        };
+        check(512, 400..1000);
+        check(2048, 200..1000);
+        // A write of one sector is whole or gone.
+        check(4096, 0..1);
+    }
+
+    #[test]
+    fn tears_are_between_sectors_of_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut w = Writer::create(&path).unwrap();
+        w.write(1024, &[1; 8192]).unwrap();
+        let log = Log::open(&path).unwrap();
+        let lens: std::collections::BTreeSet<u32> =
+            (0..400).flat_map(|seed| survivors(&log, 1, seed, 4096)).map(|s| s.len).collect();
+        assert_eq!(lens.into_iter().collect::<Vec<_>>(), [0, 3072, 7168, 8192]);
     }
 
     #[test]
     fn order_is_one_of_chance() {
         let (_dir, log) = sample();
-        let seqs: Vec<u64> = survivors(&log, 22, 1).iter().map(|s| s.record.seq).collect();
+        let seqs: Vec<u64> = survivors(&log, 22, 1, 512).iter().map(|s| s.record.seq).collect();
         assert!(!seqs.is_sorted(), "{seqs:?}");
     }
 }

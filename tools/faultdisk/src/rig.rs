@@ -24,6 +24,16 @@ impl Fs {
         }
     }
 
+    /// Bytes that the disk must write whole for this file system to recover by itself. XFS marks a metadata block by
+    /// the log position of its last change, in the block's first bytes, and leaves a block that is marked as new as it
+    /// is: torn within the block it refuses the mount. ext4 replays whole blocks.
+    pub fn sector_bytes(self) -> u64 {
+        match self {
+            Self::Xfs => 4096,
+            Self::Ext4 => 512,
+        }
+    }
+
     fn mkfs_options(self) -> &'static [&'static str] {
         match self {
             Self::Xfs => &["-q", "-f", "-K", "-i", "size=1024", "-m", "reflink=1"],
