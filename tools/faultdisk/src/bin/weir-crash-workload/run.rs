@@ -30,6 +30,8 @@ pub(crate) struct Load {
 const SIZES: [u64; 10] = [0, 1, 511, 4096, 30_000, 65_536, 65_537, 262_144, 300_000, 900_001];
 /// Marks the names of relaxed objects.
 pub(crate) const RELAXED: &str = "-relaxed";
+/// So large that its block checksums lie in a file beside it; one write in fifty.
+const LARGE: u64 = 8 << 20;
 /// Names of one client: few, so that most operations meet something.
 const NAMES: u64 = 8;
 
@@ -88,13 +90,16 @@ impl Client {
         Ok(())
     }
 
-    /// `n3`, `n3/below` and `d1/d2/n3` of this client: as paths the first two exclude each other.
+    /// `n3`, `n3/below` and `d1/d2/n3` of this client, and names that no file system holds. As paths the first two
+    /// exclude each other.
     fn name(&mut self, relaxed: bool) -> String {
         let n = self.rng.below(NAMES);
         let root = format!("c{}{}", self.number, if relaxed { RELAXED } else { "" });
-        match self.rng.below(3) {
-            0 => format!("{root}/n{n}"),
-            1 => format!("{root}/n{n}/below"),
+        match self.rng.below(8) {
+            0 | 1 => format!("{root}/n{n}"),
+            2 | 3 => format!("{root}/n{n}/below"),
+            4 => format!("{root}/../n{}//", n % 3),
+            5 => format!("{root}/{}{}", "x".repeat(300), n % 3),
             _ => format!("{root}/d{}/d{}/n{n}", n % 2, n % 3),
         }
     }
@@ -117,6 +122,7 @@ impl Client {
 
     async fn put(&mut self, name: &str, version: u64, relaxed: bool) -> Result<Option<Value>, Failure> {
         let size = SIZES[self.rng.below(SIZES.len() as u64) as usize] + self.rng.below(2);
+        let size = if self.rng.chance(2) { LARGE + 1 } else { size };
         let value = Value { version, size, custom: 0 };
         let id = self.begin(name, Some(value))?;
         let durability = if relaxed { Durability::Relaxed } else { Durability::Durable };
