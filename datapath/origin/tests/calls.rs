@@ -90,6 +90,9 @@ fn heads_and_errors() {
 
     assert_eq!(run(handle.head_bucket(&bucket("bkt"))).unwrap().endpoint, server.url());
     assert!(run(handle.head_bucket(&bucket("nope"))).unwrap_err().is_absence());
+    // A name that S3 does not allow is one that it cannot have, though the answer to HEAD is a bare 400.
+    let missing = run(handle.head_bucket(&bucket("Not_a_name_of_S3"))).unwrap_err();
+    assert_eq!(missing, OriginError::BucketNotFound { bucket: "s3://Not_a_name_of_S3".into() });
     server.bucket("cat");
     let names: Vec<_> =
         run(handle.list_buckets(Provider::Aws)).unwrap().into_iter().map(|b| b.name.to_string()).collect();

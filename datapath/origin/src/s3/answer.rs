@@ -144,6 +144,13 @@ mod tests {
         check("o", 404, "<Error><Code>NoSuchKey</Code></Error>", "NotFound");
         check("o", 404, "<Error><Code>NoSuchBucket</Code></Error>", "BucketNotFound { bucket: \"s3://b\"");
         check("", 404, "", "BucketNotFound");
+        check("", 400, "<Error><Code>InvalidBucketName</Code></Error>", "BucketNotFound");
+        check(
+            "",
+            400,
+            "<Error><Code>InvalidRequest</Code></Error>",
+            "Failed { place: \"s3://b\", status: 400",
+        );
         check(
             "o",
             403,

@@ -135,10 +135,13 @@ impl Client {
                 query: &[],
                 headers: vec![],
             };
-            let answer = match self.ask(endpoint, &ask).await {
+            let mut answer = match self.ask(endpoint, &ask).await {
                 Ok(response) => self.accept(About::bucket(bucket), response).await,
                 Err(error) => Err(error),
             };
+            if let Err(OriginError::Failed { status: 400, .. }) = answer {
+                answer = self.explained(bucket, endpoint, answer).await;
+            }
             match answer {
                 Ok(response) => {
                     self.core.routes.keep(bucket, endpoint);
@@ -150,6 +153,26 @@ impl Client {
             }
         }
         Err(doubt.unwrap_or_else(|| OriginError::BucketNotFound { bucket: bucket.canonical() }))
+    }
+
+    /// The answer to HEAD has no body, so that a 400 does not say what is bad: the name (then the bucket is not there)
+    /// or the request. A listing of nothing does, and needs the same right.
+    async fn explained<T>(
+        &self,
+        bucket: &RemoteBucket,
+        endpoint: &Endpoint,
+        answer: Result<T, OriginError>,
+    ) -> Result<T, OriginError> {
+        let query = [("list-type", "2"), ("max-keys", "0")];
+        let ask =
+            Ask { method: Method::GET, bucket: Some(&bucket.name), key: "", query: &query, headers: vec![] };
+        match self.ask(endpoint, &ask).await {
+            Ok(response) => match self.accept(About::bucket(bucket), response).await {
+                Err(error) if error.is_absence() => Err(error),
+                _ => answer,
+            },
+            Err(_) => answer,
+        }
     }
 
     /// Forgets where a bucket was when it is no longer there.
