@@ -1,13 +1,15 @@
 //! Keys of custom metadata that belong to the server: what S3 keeps with an object and the record has no field for.
 //! Clients neither see nor set them.
 
-use weir_types::CustomMeta;
+use weir_types::{CustomMeta, RESERVED_META_PREFIX};
 
-const PREFIX: &str = "weir.";
 /// Tags, form-encoded.
 pub(crate) const TAGS: &str = "weir.tags";
 /// The flexible checksum, `KIND:value`.
 pub(crate) const CHECKSUM: &str = "weir.checksum";
+/// The flexible checksums of an object's parts in their order, of the kind of [`CHECKSUM`]: raw values, base64.
+/// Absent when they would take more than `PART_CHECKSUMS_BYTES_MAX`.
+pub(crate) const PART_CHECKSUMS: &str = "weir.part-checksums";
 /// What an upload's creation asked for, `KIND:TYPE`.
 pub(crate) const UPLOAD_CHECKSUM: &str = "weir.upload-checksum";
 
@@ -36,7 +38,7 @@ pub(crate) fn carry_over(from: &CustomMeta, to: &mut CustomMeta) -> Result<(), w
 }
 
 fn keys(custom: &CustomMeta) -> impl Iterator<Item = &str> {
-    custom.iter().map(|(key, _)| key).filter(|key| key.starts_with(PREFIX))
+    custom.iter().map(|(key, _)| key).filter(|key| key.starts_with(RESERVED_META_PREFIX))
 }
 
 #[cfg(test)]

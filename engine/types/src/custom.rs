@@ -2,7 +2,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::CUSTOM_META_BYTES_MAX;
 
-/// Custom metadata of an object: ordered key/value pairs, at most 2 KiB in all (keys and values).
+/// What keys begin with whose pairs are the server's own: clients neither see nor set them.
+pub const RESERVED_META_PREFIX: &str = "weir.";
+
+/// Custom metadata of an object: ordered key/value pairs, at most 2 KiB in all (keys and values). The server's own pairs
+/// are counted apart, so that they take nothing from what a client may have, and have the same bound.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CustomMeta(Vec<(String, String)>);
 
@@ -36,8 +40,9 @@ impl CustomMeta {
         if key.chars().chain(value.chars()).any(|c| c.is_control() && c != '\t') {
             return Err(CustomMetaError::Control { key });
         }
-        let old = self.get(&key).map_or(0, |v| key.len() + v.len());
-        let got = self.bytes() - old + key.len() + value.len();
+        let own = is_reserved(&key);
+        let others = self.0.iter().filter(|(k, _)| is_reserved(k) == own && *k != key);
+        let got = others.map(bytes_of).sum::<usize>() + key.len() + value.len();
         if got > CUSTOM_META_BYTES_MAX {
             return Err(CustomMetaError::TooLarge { got });
         }
@@ -70,8 +75,16 @@ impl CustomMeta {
 
     /// Bytes of all keys and values.
     pub fn bytes(&self) -> usize {
-        self.0.iter().map(|(k, v)| k.len() + v.len()).sum()
+        self.0.iter().map(bytes_of).sum()
     }
+}
+
+fn is_reserved(key: &str) -> bool {
+    key.starts_with(RESERVED_META_PREFIX)
+}
+
+fn bytes_of((key, value): &(String, String)) -> usize {
+    key.len() + value.len()
 }
 
 #[cfg(test)]
@@ -89,5 +102,10 @@ mod tests {
         assert!(m.set("c", "x\u{1}").is_err());
         m.set("a", "x".repeat(2045)).unwrap();
         assert_eq!(m.set("c", "1"), Err(CustomMetaError::TooLarge { got: 2050 }));
+        // The server's own pairs neither take from the client's bound nor add to it.
+        m.set("weir.a", "x".repeat(2042)).unwrap();
+        assert_eq!(m.set("weir.b", "1"), Err(CustomMetaError::TooLarge { got: 2055 }));
+        assert_eq!(m.set("c", "1"), Err(CustomMetaError::TooLarge { got: 2050 }));
+        assert_eq!(m.bytes(), 2048 + 2048);
     }
 }

@@ -15,6 +15,6 @@ pub use access::Access;
 pub use bucket::{Bucket, BucketName, BucketNameError, Namespace, Provider};
 pub use checksum::{Checksum, ChecksumKind};
 pub use combine::combine_crc;
-pub use custom::{CustomMeta, CustomMetaError};
+pub use custom::{CustomMeta, CustomMetaError, RESERVED_META_PREFIX};
 pub use object::{ObjectName, ObjectNameError};
 pub use range::{ByteRange, RangeError, RangeSpec};

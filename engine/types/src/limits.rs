@@ -9,6 +9,8 @@ pub const BUCKET_NAME_BYTES_MAX: usize = 64;
 pub const FILE_COMPONENT_BYTES_MAX: usize = 255;
 /// Custom metadata of one object, keys and values together, in bytes (AIS and S3: 2 KiB).
 pub const CUSTOM_META_BYTES_MAX: usize = 2048;
+/// Checksums of the parts of a multipart object that are kept with it, as text, in bytes: 24 of the longest kind.
+pub const PART_CHECKSUMS_BYTES_MAX: usize = 1024;
 /// Buckets of one cluster.
 pub const BUCKETS_MAX: usize = 10_000;
 
@@ -37,6 +39,10 @@ pub const HEAD_SECONDS_MAX: u64 = 10;
 pub const IDLE_SECONDS_MAX: u64 = 75;
 /// Seconds without a byte moving in a body, either way, before the connection is closed.
 pub const STALL_SECONDS_MAX: u64 = 30;
+/// Bytes per second that a client must send of a body, on the average: slower ones are cut.
+pub const BODY_RATE_MIN: u64 = 1 << 10;
+/// Seconds that a body may fall behind [`BODY_RATE_MIN`] at its begin.
+pub const BODY_GRACE_SECONDS: u64 = 10;
 /// Control requests waiting for the control core.
 pub const CONTROL_QUEUE_MAX: usize = 1024;
 /// Changes waiting for one mountpath's committer.

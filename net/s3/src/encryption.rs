@@ -53,9 +53,10 @@ fn customer_refusal([algorithm, key, md5]: [Option<&str>; 3]) -> S3Error {
     }
 }
 
-/// Refuses a read that brings a key: no object here is encrypted.
+/// Refuses a read that brings a key or names an encryption: no object here is encrypted, and S3 takes the latter for
+/// writes alone.
 pub(crate) fn refuse_on_read<H: RequestHead + ?Sized>(head: &H) -> Result<()> {
-    match [C_ALGORITHM, C_KEY, C_MD5].into_iter().find(|name| head.header(name).is_some()) {
+    match [C_ALGORITHM, C_KEY, C_MD5, SSE, KMS_KEY].into_iter().find(|name| head.header(name).is_some()) {
         Some(_) => Err(S3Error::new(
             S3Code::InvalidRequest,
             "encryption parameters do not apply: the object is not encrypted",
@@ -100,7 +101,10 @@ mod tests {
         check(&[(C_ALGORITHM, "DES")], Some(S3Code::InvalidEncryptionAlgorithmError));
         check(&[(C_ALGORITHM, "AES256"), (C_KEY, "k"), (C_MD5, "m")], missing);
         check(&[(SOURCE[0], "AES256")], Some(S3Code::InvalidRequest));
-        let get = PlainHead::new("GET", "/b/o").header(C_ALGORITHM, "AES256");
-        assert_eq!(refuse_on_read(&get).unwrap_err().code, S3Code::InvalidRequest);
+        assert_eq!(refuse_on_read(&PlainHead::new("GET", "/b/o")), Ok(()));
+        for name in [C_ALGORITHM, SSE, KMS_KEY] {
+            let get = PlainHead::new("GET", "/b/o").header(name, "AES256");
+            assert_eq!(refuse_on_read(&get).unwrap_err().code, S3Code::InvalidRequest, "{name}");
+        }
     }
 }

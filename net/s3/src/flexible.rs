@@ -167,6 +167,28 @@ impl StoredChecksum {
     }
 }
 
+/// Text for the metadata of an object uploaded in parts, from their checksums of the kind `kind`; `None` unless each
+/// has one.
+pub fn parts_to_text<'a>(
+    kind: FlexibleKind,
+    parts: impl IntoIterator<Item = Option<&'a StoredChecksum>>,
+) -> Option<String> {
+    let mut all = Vec::new();
+    for part in parts {
+        all.extend_from_slice(&part.filter(|sum| sum.kind == kind)?.value);
+    }
+    Some(BASE64.encode(all))
+}
+
+/// Reads [`parts_to_text`]; `None` if the text is not of that form.
+pub fn parts_from_text(kind: FlexibleKind, text: &str) -> Option<Vec<StoredChecksum>> {
+    let all = BASE64.decode(text).ok()?;
+    let values = all.chunks_exact(kind.kind().value_bytes());
+    let whole = values.remainder().is_empty();
+    let sum = |value: &[u8]| StoredChecksum { kind, value: value.to_vec(), parts: 0 };
+    whole.then(|| values.map(sum).collect())
+}
+
 /// A value that a client expects, as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
@@ -227,6 +249,20 @@ mod tests {
         {
             assert_eq!(StoredChecksum::from_text(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn checksums_of_parts_round_trip() {
+        let kind = FlexibleKind::Crc32;
+        let sums: Vec<_> = [[1u8; 4], [2; 4], [3; 4]]
+            .map(|value| StoredChecksum { kind, value: value.to_vec(), parts: 0 })
+            .into();
+        let text = parts_to_text(kind, sums.iter().map(Some)).unwrap();
+        assert_eq!(parts_from_text(kind, &text), Some(sums.clone()));
+        assert_eq!(parts_from_text(FlexibleKind::Sha256, &text), None);
+        assert_eq!(parts_from_text(kind, "AAE"), None);
+        assert_eq!(parts_to_text(kind, [sums.first(), None]), None);
+        assert_eq!(parts_to_text(FlexibleKind::Crc32c, sums.iter().map(Some)), None);
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub(crate) fn object_op<H: RequestHead + ?Sized>(
     }
 }
 
+/// What S3 answers about the lock of an object in a bucket without object lock, as all here are.
+const NO_LOCK: Absent =
+    Absent::Refused(S3Code::InvalidRequest, "the bucket has no object lock configuration");
+
 /// Objects have one version, `null`.
 fn check_version(version: Option<&str>) -> Result<()> {
     match version {
@@ -48,13 +52,10 @@ fn check_version(version: Option<&str>) -> Result<()> {
 }
 
 fn get<H: RequestHead + ?Sized>(head: &H, query: &Query) -> Result<ObjectOp> {
-    const ABSENT: [(&str, S3Code); 3] = [
-        ("torrent", S3Code::NoSuchKey),
-        ("retention", S3Code::NoSuchObjectLockConfiguration),
-        ("legal-hold", S3Code::NoSuchObjectLockConfiguration),
-    ];
-    if let Some((_, code)) = ABSENT.iter().find(|(name, _)| query.has(name)) {
-        return Ok(ObjectOp::Absent(Absent::Error(*code)));
+    const ABSENT: [(&str, Absent); 3] =
+        [("torrent", Absent::Error(S3Code::NoSuchKey)), ("retention", NO_LOCK), ("legal-hold", NO_LOCK)];
+    if let Some((_, absent)) = ABSENT.iter().find(|(name, _)| query.has(name)) {
+        return Ok(ObjectOp::Absent(*absent));
     }
     if query.has("acl") {
         return Ok(ObjectOp::GetAcl);
@@ -108,9 +109,10 @@ fn put<H: RequestHead + ?Sized>(
     bucket: &BucketName,
     key: &ObjectName,
 ) -> Result<ObjectOp> {
-    if let Some(name) =
-        ["retention", "legal-hold", "renameObject", "encryption"].iter().find(|name| query.has(name))
-    {
+    if query.has("retention") || query.has("legal-hold") {
+        return Ok(ObjectOp::Absent(NO_LOCK));
+    }
+    if let Some(name) = ["renameObject", "encryption"].iter().find(|name| query.has(name)) {
         return Err(S3Error::not_implemented(name));
     }
     if query.has("acl") {

@@ -80,8 +80,21 @@ pub enum BucketOp {
 pub enum Absent {
     /// With an error of its own, such as `NoSuchBucketPolicy`.
     Error(crate::S3Code),
+    /// The same where the code's usual message does not say enough.
+    Refused(crate::S3Code, &'static str),
     /// With 200 and this fixed document, such as an empty `BucketLoggingStatus`.
     Document(&'static str),
+}
+
+impl Absent {
+    /// The document, or the error to answer.
+    pub fn answer(self) -> Result<&'static str> {
+        match self {
+            Self::Document(text) => Ok(text),
+            Self::Error(code) => Err(code.into()),
+            Self::Refused(code, message) => Err(S3Error::new(code, message)),
+        }
+    }
 }
 
 /// Parameters of CreateBucket.

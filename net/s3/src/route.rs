@@ -114,6 +114,11 @@ fn bucket_op<H: RequestHead + ?Sized>(head: &H, query: &Query) -> Result<BucketO
     if let Some((name, answer)) = absent(query) {
         return match head.method() {
             "GET" => Ok(BucketOp::Absent(*answer)),
+            // S3's answer for a bucket that keeps no versions, as all here.
+            "PUT" if *name == "object-lock" => Ok(BucketOp::Absent(Absent::Refused(
+                S3Code::InvalidBucketState,
+                "object lock needs a bucket that keeps versions",
+            ))),
             "DELETE" if matches!(answer, Absent::Error(_)) => Ok(BucketOp::DeleteAbsent(name)),
             "PUT" | "POST" | "DELETE" => Err(S3Error::not_implemented(name)),
             _ => Err(method_not_allowed("GET")),

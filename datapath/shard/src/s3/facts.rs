@@ -2,7 +2,7 @@
 
 use weir_s3::attrs::{ContentHeaders, ObjectAttrs, ObjectView};
 use weir_s3::conditions::{EtagMatch, WriteConditions};
-use weir_s3::flexible::{ChecksumType, FlexibleKind, StoredChecksum};
+use weir_s3::flexible::{ChecksumType, FlexibleKind, StoredChecksum, parts_from_text};
 use weir_s3::tags::Tags;
 use weir_s3::uploads::PartView;
 use weir_store::{Attrs, Condition, Etag, PartInfo, Record, Terms};
@@ -20,16 +20,23 @@ pub(crate) struct Facts {
     pub(crate) tags: Tags,
     pub(crate) checksums: Vec<StoredChecksum>,
     pub(crate) part_sizes: Vec<u64>,
+    /// One for each part, or none at all.
+    part_checksums: Vec<StoredChecksum>,
     version: Option<String>,
 }
 
 impl Facts {
     pub(crate) fn of(record: &Record) -> Self {
         let kept = reserved::value(&record.custom, reserved::CHECKSUM).and_then(StoredChecksum::from_text);
+        let runs = record.part_runs.iter();
+        let part_sizes: Vec<u64> =
+            runs.flat_map(|(n, bytes)| std::iter::repeat_n(*bytes, *n as usize)).collect();
+        let of_parts = reserved::value(&record.custom, reserved::PART_CHECKSUMS);
+        let part_checksums =
+            kept.as_ref().zip(of_parts).and_then(|(sum, text)| parts_from_text(sum.kind, text));
+        let part_checksums = part_checksums.filter(|sums| sums.len() == part_sizes.len()).unwrap_or_default();
         // Only what the client sent a flexible checksum for is shown as one.
         let checksums = kept.into_iter().collect();
-        let runs = record.part_runs.iter();
-        let part_sizes = runs.flat_map(|(n, bytes)| std::iter::repeat_n(*bytes, *n as usize)).collect();
         Self {
             etag: record.etag_text(),
             mtime_ns: record.last_modified_ns(),
@@ -40,6 +47,7 @@ impl Facts {
                 .unwrap_or_default(),
             checksums,
             part_sizes,
+            part_checksums,
             version: record.remote.as_ref().and_then(|r| r.version.clone()),
         }
     }
@@ -55,6 +63,25 @@ impl Facts {
             checksum_type: None,
             parts: self.part_sizes.len() as u32,
             version: self.version.as_deref(),
+        }
+    }
+
+    /// The checksum kept of part `number`, 1 and up.
+    pub(crate) fn part_checksum(&self, number: u32) -> Option<&StoredChecksum> {
+        (number as usize).checked_sub(1).and_then(|index| self.part_checksums.get(index))
+    }
+
+    /// The same as [`Facts::view`], its checksum that of part `number`.
+    pub(crate) fn view_of_part(&self, number: u32) -> ObjectView<'_> {
+        let sum = self.part_checksum(number);
+        ObjectView {
+            checksums: sum.map_or(&self.checksums, std::slice::from_ref),
+            checksum_type: self
+                .checksums
+                .first()
+                .filter(|_| sum.is_some())
+                .map(StoredChecksum::checksum_type),
+            ..self.view()
         }
     }
 

@@ -1,7 +1,7 @@
 //! Multipart uploads.
 
 use weir_s3::attrs::checksum_headers;
-use weir_s3::flexible::{ChecksumType, FlexibleKind, StoredChecksum};
+use weir_s3::flexible::{ChecksumType, FlexibleKind, StoredChecksum, parts_to_text};
 use weir_s3::op::{CompleteUpload, CreateUpload, UploadPart, UploadPartCopy};
 use weir_s3::uploads::{ListParts, PartView};
 use weir_s3::{multipart, render};
@@ -9,6 +9,7 @@ use weir_store::{
     Change, Etag, Expected, Outcome, PartChoice, PartInfo, Prepared, Record, StoreError, UploadInfo,
 };
 use weir_types::ChecksumKind;
+use weir_types::limits::PART_CHECKSUMS_BYTES_MAX;
 
 use super::S3;
 use super::errors::Refusal;
@@ -157,8 +158,14 @@ impl S3<'_, '_> {
         let choice =
             parts.iter().map(|p| PartChoice { number: p.number, etag: Some(p.etag.clone()) }).collect();
         let prepared = uploads::assemble(self.request.shard, place, &op.upload_id, choice).await?;
-        let attrs =
+        let mut attrs =
             uploads::completed_attrs(&upload.record, checksum.as_ref().map(StoredChecksum::to_text), etag)?;
+        let of_parts =
+            checksum.and_then(|sum| parts_to_text(sum.kind, parts.iter().map(|p| p.checksum.as_ref())));
+        if let Some(text) = of_parts.filter(|text| text.len() <= PART_CHECKSUMS_BYTES_MAX) {
+            // They are a courtesy: where tags leave no room for them, the object goes without.
+            let _ = attrs.custom.set(reserved::PART_CHECKSUMS, text);
+        }
         let terms = terms(&op.conditions);
         let committed =
             put::commit(self.request.shard, place, prepared, attrs, terms, Some(op.upload_id)).await?;

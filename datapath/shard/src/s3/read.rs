@@ -6,8 +6,8 @@ use weir_http::BodyLength;
 use weir_s3::attributes::AttributesView;
 use weir_s3::attrs::Header;
 use weir_s3::op::{Absent, GetAttributes, GetObject};
+use weir_s3::render;
 use weir_s3::uploads::PartView;
-use weir_s3::{S3Error, render};
 use weir_store::Record;
 use weir_types::ByteRange;
 
@@ -95,7 +95,8 @@ impl S3<'_, '_> {
         record: &Record,
         selection: &Selection,
     ) {
-        let mut headers: Vec<Header> = weir_s3::attrs::object_headers(&facts.view(), get, selection.whole);
+        let view = get.part.map_or_else(|| facts.view(), |number| facts.view_of_part(number));
+        let mut headers: Vec<Header> = weir_s3::attrs::object_headers(&view, get, selection.whole);
         let ByteRange { start, len } = selection.range;
         if selection.partial {
             let last = start + len - 1;
@@ -117,8 +118,14 @@ impl S3<'_, '_> {
         let record = self.record(place).await?;
         let facts = Facts::of(&record);
         wanted.conditions.check(&facts.etag, facts.mtime_ns)?;
-        let parts: Vec<PartView> =
-            (1..).zip(&facts.part_sizes).map(|(number, size)| part(number, *size)).collect();
+        let part = |(number, size): (u32, &u64)| PartView {
+            number,
+            size: *size,
+            mtime_ns: 0,
+            etag: String::new(),
+            checksum: facts.part_checksum(number).cloned(),
+        };
+        let parts: Vec<PartView> = (1..).zip(&facts.part_sizes).map(part).collect();
         let view = AttributesView {
             etag: &facts.etag,
             size: record.size,
@@ -149,22 +156,16 @@ impl S3<'_, '_> {
         absent: Absent,
     ) -> Result<Handled, Refusal> {
         self.record(place).await?;
-        match absent {
-            Absent::Error(code) => Err(S3Error::from(code).into()),
-            Absent::Document(text) => self.answer(conn, Op::Head, Answer::new(200).body(XML, text)).await,
-        }
+        self.answer(conn, Op::Head, Answer::new(200).body(XML, absent.answer()?)).await
     }
-}
-
-fn part(number: u32, size: u64) -> PartView {
-    PartView { number, size, mtime_ns: 0, etag: String::new(), checksum: None }
 }
 
 fn select(get: &GetObject, facts: &Facts, size: u64) -> Result<Selection, Refusal> {
     if let Some(number) = get.part {
         let range = weir_s3::multipart::part_range(number, &facts.part_sizes, size)?;
         let partial = !facts.part_sizes.is_empty();
-        return Ok(Selection { range, partial: partial && range.len > 0, whole: !partial });
+        let whole = !partial || facts.part_checksum(number).is_some();
+        return Ok(Selection { range, partial: partial && range.len > 0, whole });
     }
     let all = Selection { range: ByteRange { start: 0, len: size }, partial: false, whole: true };
     match get.range {

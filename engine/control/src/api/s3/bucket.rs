@@ -6,8 +6,8 @@ use weir_s3::{S3Code, S3Error, check_new_bucket, documents};
 use weir_types::{Access, Bucket, BucketName, Provider};
 
 use super::{Answer, Asked, error, rendered};
-use crate::ControlResponse;
 use crate::core::Core;
+use crate::{ControlError, ControlResponse, Refused};
 
 /// The buckets of the cluster that the caller may list, and those that its origins offer.
 pub(super) async fn list_buckets(core: &Core, query: &ListBuckets, asked: &Asked<'_>) -> Answer {
@@ -34,20 +34,27 @@ pub(super) async fn list_buckets(core: &Core, query: &ListBuckets, asked: &Asked
     .await
 }
 
-/// Makes an `ais://` bucket.
+/// Makes an `ais://` bucket. Making one again succeeds and changes nothing, as in the region that is answered here.
 pub(super) async fn create(core: &Core, name: BucketName, asked: &Asked<'_>) -> Answer {
     let _permit = asked.grant.require_cluster(Access::CREATE_BUCKET).map_err(error::denied)?;
     check_new_bucket(name.as_str())?;
     // One region: whatever constraint the client was configured with is accepted and means nothing.
     let _constraint = documents::parse_create_bucket(&asked.body)?;
     let view = core.view().map_err(error::of)?;
-    if view.bmd.by_name(&name).map_err(error::of)?.is_some() {
-        return Err(S3Error::from(S3Code::BucketAlreadyOwnedByYou).with("BucketName", name.as_str()));
+    let made = Ok(ControlResponse::new(200).with("Location", format!("/{name}")));
+    match view.bmd.by_name(&name).map_err(error::of)? {
+        None => {}
+        Some((bucket, _)) if bucket.provider == Provider::Ais => return made,
+        Some(_) => {
+            return Err(S3Error::from(S3Code::BucketAlreadyOwnedByYou).with("BucketName", name.as_str()));
+        }
     }
-    let location = format!("/{name}");
     let defaults = BucketPropsPatch::new([], false).map_err(error::of)?;
-    core.create_bucket(Bucket::global(Provider::Ais, name), defaults).await.map_err(error::of)?;
-    Ok(ControlResponse::new(200).with("Location", location))
+    match core.create_bucket(Bucket::global(Provider::Ais, name), defaults).await {
+        // Another request made it meanwhile.
+        Ok(_) | Err(ControlError::Refused(Refused::BucketExists(_))) => made,
+        Err(e) => Err(error::of(e)),
+    }
 }
 
 /// Removes an empty bucket.

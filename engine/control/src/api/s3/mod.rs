@@ -7,7 +7,7 @@ mod list;
 
 use weir_cluster::BucketInfo;
 use weir_s3::render::CONTENT_TYPE;
-use weir_s3::{BucketOp, S3Code, S3Error, S3Op, render};
+use weir_s3::{BucketOp, S3Code, S3Error, S3Op, documents, render};
 use weir_types::{Access, Bucket, BucketName};
 
 use super::{Asked, mask_allows};
@@ -75,12 +75,14 @@ async fn on_bucket(core: &Core, name: BucketName, op: BucketOp, asked: &Asked<'_
         BucketOp::ListUploads(query) => list::uploads(core, &bucket, &query).await,
         BucketOp::DeleteObjects(_) => delete::objects(core, &bucket, &asked.body).await,
         BucketOp::GetAcl => Ok(document(render::private_acl(&core.config.s3.owner))),
-        BucketOp::PutAcl(..) => Ok(ControlResponse::new(200)),
+        BucketOp::PutAcl(..) => {
+            documents::parse_acl(&asked.body, &core.config.s3.owner)?;
+            Ok(ControlResponse::new(200))
+        }
         BucketOp::GetTagging => Err(S3Code::NoSuchTagSet.into()),
         BucketOp::PutTagging(_) => Err(S3Error::not_implemented("PutBucketTagging")),
         BucketOp::DeleteTagging | BucketOp::DeleteAbsent(_) => Ok(ControlResponse::new(204)),
-        BucketOp::Absent(weir_s3::op::Absent::Error(code)) => Err(code.into()),
-        BucketOp::Absent(weir_s3::op::Absent::Document(xml)) => Ok(document(xml.into())),
+        BucketOp::Absent(absent) => Ok(document(absent.answer()?.into())),
     }
 }
 

@@ -27,7 +27,11 @@ fn error(node: &Node, request: &str, body: &str, status: u16, code: &str) {
 fn life_of_a_bucket() {
     let node = Node::start();
     bucket(&node, "bkt");
-    error(&node, "PUT /bkt", "", 409, "BucketAlreadyOwnedByYou");
+    let created =
+        |node: &Node| node.handle.view().bmd.get(&ais("bkt")).map(|info| (info.bid, info.created_ns));
+    let before = created(&node);
+    bucket(&node, "bkt");
+    assert_eq!(created(&node), before);
     let head = node.ask("HEAD /bkt", "");
     assert_eq!((head.status, head.header("x-amz-bucket-region")), (200, Some("us-east-1")));
     let (_, xml) = node.get("GET /", "");
@@ -59,6 +63,19 @@ fn subresources() {
     error(&node, "PUT /bkt?versioning", &versioning("Enabled"), 501, "NotImplemented");
     let (status, xml) = node.get("GET /bkt?acl", "");
     assert_eq!((status, texts(&xml, "Permission")), (200, vec!["FULL_CONTROL".into()]));
+    assert_eq!(node.get("PUT /bkt?acl", "").0, 200);
+    let grant = |who: &str| {
+        format!(
+            "<AccessControlPolicy><AccessControlList><Grant><Grantee>{who}</Grantee>\
+             <Permission>FULL_CONTROL</Permission></Grant></AccessControlList></AccessControlPolicy>"
+        )
+    };
+    assert_eq!(node.get("PUT /bkt?acl", &grant("<ID>weir</ID>")).0, 200);
+    error(&node, "PUT /bkt?acl", &grant("<ID>other</ID>"), 400, "InvalidArgument");
+    let mail = grant("<EmailAddress>a@b</EmailAddress>");
+    error(&node, "PUT /bkt?acl", &mail, 400, "UnresolvableGrantByEmailAddress");
+    error(&node, "PUT /bkt?acl", &grant("<URI>all</URI>"), 501, "NotImplemented");
+    error(&node, "PUT /bkt?object-lock", "", 409, "InvalidBucketState");
     error(&node, "GET /bkt?tagging", "", 404, "NoSuchTagSet");
     error(&node, "GET /bkt?policy", "", 404, "NoSuchBucketPolicy");
     error(&node, "GET /none?acl", "", 404, "NoSuchBucket");
