@@ -41,8 +41,8 @@ pub(super) async fn about(core: &Core, id: &NodeId, what: What, asked: &Asked<'_
         What::NodeStats => json(&stats(core, &view, id).await?),
         What::NodeStatus => json(&status(core, &view, id).await?),
         What::Metrics => {
-            let kinds = core.backend.counters().into_keys().map(|name| (name, "counter"));
-            json(&kinds.collect::<BTreeMap<_, _>>())
+            let tracker = tracker(core, Role::Target);
+            json(&tracker.keys().map(|name| (name, metric_kind(name))).collect::<BTreeMap<_, _>>())
         }
         What::Mountpaths => json(&mountpaths(core).await?),
         What::Disk => json(&CapacityWithDisks { capacity: capacity(core).await?, disks: BTreeMap::new() }),
@@ -155,18 +155,34 @@ pub(super) fn percent(part: u64, whole: u64) -> u64 {
     u64::try_from(percent).unwrap_or(100).min(100)
 }
 
-/// A node's statistics. Only the target has any.
+/// AIS's name of how long a node has run, in nanoseconds.
+const UPTIME: &str = "up.ns.time";
+
+/// A node's statistics by AIS's names. Requests are the target's alone.
+fn tracker(core: &Core, role: Role) -> BTreeMap<String, u64> {
+    let uptime = u64::try_from(core.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let counters = if role == Role::Target { core.backend.counters() } else { BTreeMap::new() };
+    let counters = counters.into_iter().map(|(name, v)| (name, u64::try_from(v).unwrap_or(0)));
+    counters.chain([(UPTIME.to_owned(), uptime)]).collect()
+}
+
+/// What a statistic measures, in AIS's words.
+fn metric_kind(name: &str) -> &'static str {
+    match name {
+        UPTIME => "special",
+        _ if name.ends_with(".size") => "size",
+        _ => "counter",
+    }
+}
+
+/// A node's statistics and space. Only the target has space.
 pub(super) async fn stats(core: &Core, view: &ClusterView, id: &NodeId) -> Result<NodeStats, AisError> {
     let node = find(view, id)?;
-    let (tracker, capacity) = match node.role {
-        Role::Gateway => (BTreeMap::new(), Capacity::default()),
-        Role::Target => {
-            let value = |v: i64| u64::try_from(v).unwrap_or(0);
-            let counters = core.backend.counters().into_iter().map(|(name, v)| (name, value(v)));
-            (counters.collect(), capacity(core).await?)
-        }
+    let capacity = match node.role {
+        Role::Gateway => Capacity::default(),
+        Role::Target => capacity(core).await?,
     };
-    Ok(NodeStats { snode: node.into(), tracker, capacity })
+    Ok(NodeStats { snode: node.into(), tracker: tracker(core, node.role), capacity })
 }
 
 async fn status(core: &Core, view: &ClusterView, id: &NodeId) -> Result<NodeStatus, AisError> {

@@ -96,6 +96,10 @@ fn figures_of_nodes() {
     let stats = node.json("GET /v1/cluster?what=node_stats", "");
     // A bare number: the `ais` command line refuses the whole answer for any other form.
     assert_eq!(stats["target"][target]["tracker"]["get.n"], 3);
+    // Both say how long they run, in nanoseconds.
+    for tracker in [&stats["target"][target]["tracker"], &stats["proxy"][gateway]["tracker"]] {
+        assert!(tracker["up.ns.time"].as_u64().unwrap() > 0, "{tracker}");
+    }
     assert_eq!(stats["proxy"][gateway]["snode"]["daemon_id"], gateway);
     let status = node.json(&format!("GET /v1/reverse/daemon?what=node_status\nAis-Node-Id: {target}"), "");
     assert_eq!(status["ais_version"], weir_ais::AIS_VERSION);
@@ -112,7 +116,8 @@ fn figures_of_nodes() {
     assert_eq!(node.json("GET /v1/cluster?what=remote", "")["ver"], 1);
     assert_eq!(node.get("GET /v1/cluster?what=target_ips", ""), (200, "127.0.0.1".into()));
     assert_eq!(node.get("GET /v1/daemon?what=software_version", "").1, weir_ais::AIS_VERSION);
-    assert_eq!(node.json("GET /v1/daemon?what=metrics", "")["get.n"], "counter");
+    let kinds = node.json("GET /v1/daemon?what=metrics", "");
+    assert_eq!((&kinds["get.n"], &kinds["get.size"]), (&"counter".into(), &"size".into()));
     assert_eq!(node.get("GET /v1/daemon?what=log&severity=info", "").0, 501);
     assert_eq!(node.get("POST /v1/tokens", "").0, 200);
     let metrics = node.ask("GET /metrics", "");

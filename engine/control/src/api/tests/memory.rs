@@ -220,7 +220,7 @@ impl Backend for Memory {
     }
 
     fn counters(&self) -> BTreeMap<String, i64> {
-        BTreeMap::from([("get.n".into(), 3)])
+        BTreeMap::from([("get.n".into(), 3), ("get.size".into(), 30)])
     }
 
     fn metrics_text(&self) -> String {
