@@ -175,3 +175,36 @@ pub(crate) fn upload_checksum(record: &Record) -> Option<(FlexibleKind, Checksum
     let (kind, form) = reserved::value(&record.custom, reserved::UPLOAD_CHECKSUM)?.split_once(':')?;
     Some((FlexibleKind::parse(kind)?, ChecksumType::parse(form)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_has_the_checksum_that_was_kept_of_it() {
+        let check = |parts: &str, part: u32, expected: Option<&str>| {
+            let mut record = Record { part_runs: vec![(2, 5), (1, 3)], ..Record::default() };
+            record.custom.set(reserved::CHECKSUM, "CRC32:AAECAw==-3").unwrap();
+            record.custom.set(reserved::PART_CHECKSUMS, parts).unwrap();
+            let facts = Facts::of(&record);
+            assert_eq!(
+                facts.part_checksum(part).map(StoredChecksum::wire).as_deref(),
+                expected,
+                "{parts} {part}"
+            );
+            let (view, whole) = (facts.view_of_part(part), facts.checksums.clone());
+            match expected {
+                Some(_) => assert_eq!(view.checksum_type, Some(ChecksumType::Composite)),
+                None => assert_eq!((view.checksums, view.checksum_type), (whole.as_slice(), None)),
+            }
+        };
+        let three = "AQEBAQICAgIDAwMD";
+        check(three, 1, Some("AQEBAQ=="));
+        check(three, 3, Some("AwMDAw=="));
+        check(three, 0, None);
+        check(three, 4, None);
+        // Fewer than there are parts, or nothing that can be read: none is given.
+        check("AQEBAQICAgI=", 1, None);
+        check("?", 1, None);
+    }
+}
