@@ -33,6 +33,9 @@ pub struct NodeConfig {
     pub auth: AuthConfig,
     /// Where remote buckets live.
     pub origins: Vec<OriginConfig>,
+    /// Whether a bucket's property may name an endpoint that is not among `origins`. Off: whoever may set properties
+    /// could make this node speak, with its credentials, to any host it can reach.
+    pub bucket_endpoints: bool,
 }
 
 /// Who may ask.
@@ -103,6 +106,7 @@ impl Default for NodeConfig {
             s3_domain: String::new(),
             auth: AuthConfig::default(),
             origins: Vec::new(),
+            bucket_endpoints: false,
         }
     }
 }

@@ -12,6 +12,7 @@ mod mounts;
 mod node;
 mod port;
 mod registry;
+mod signals;
 
 pub use config::{AccessKey, AuthConfig, NodeConfig, OriginConfig};
 pub use error::NodeError;

@@ -11,7 +11,8 @@ use weir_control::{Control, ControlConfig, ControlHandle};
 use weir_origin::{Credentials, Origins, OriginsConfig};
 use weir_ring::{ReactorConfig, mailbox, sys};
 use weir_shard::{
-    CommitterConfig, CommitterThread, Disk, Identity, Loads, ShardConfig, ShardMetrics, Shared, WalkerThread,
+    CommitterConfig, CommitterThread, Disk, Drain, Identity, Loads, ShardConfig, ShardMetrics, Shared,
+    WalkerThread,
 };
 use weir_store::{BootId, MountpathOptions};
 use weir_types::{Provider, limits};
@@ -20,6 +21,7 @@ use crate::backend::NodeBackend;
 use crate::lock::Locks;
 use crate::port::Port;
 use crate::registry::Registry;
+use crate::signals::StopSignals;
 use crate::{NodeConfig, NodeError, keys};
 
 /// Files that one shard may keep open beside its connections.
@@ -35,6 +37,7 @@ pub struct Node {
     walker: Option<WalkerThread>,
     origins: Option<Origins>,
     ready: Arc<AtomicBool>,
+    stop_signals: StopSignals,
     _locks: Locks,
 }
 
@@ -42,6 +45,7 @@ impl Node {
     /// Starts every part; when this returns the node listens and is ready.
     pub fn start(config: NodeConfig) -> Result<Self, NodeError> {
         config.check()?;
+        let stop_signals = StopSignals::listen()?;
         make_dir(&config.dir)?;
         for path in &config.mountpaths {
             make_dir(path)?;
@@ -79,7 +83,7 @@ impl Node {
             metrics,
             inbound: senders,
             identity: Identity { gateway: identity.gateway, target: identity.target },
-            draining: AtomicBool::new(false),
+            drain: Drain::default(),
             s3_domain: config.s3_domain.clone(),
         });
         let mut node = Self {
@@ -90,6 +94,7 @@ impl Node {
             walker: Some(walker),
             origins,
             ready,
+            stop_signals,
             _locks: locks,
             config,
         };
@@ -100,7 +105,7 @@ impl Node {
                 reactor: node.reactor(&cpus, index),
                 inbound,
             };
-            match start_shard(config, shared.clone(), Duration::from_secs(node.config.drain_seconds)) {
+            match start_shard(config, shared.clone()) {
                 Ok(thread) => node.shards.push(thread),
                 Err(error) => {
                     drop(shared);
@@ -119,25 +124,17 @@ impl Node {
         vec![format!("http://{}", self.config.listen)]
     }
 
-    /// Waits for SIGINT or SIGTERM.
-    pub fn wait(&self) {
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        match signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) {
-            Ok(mut signals) => {
-                let signal = signals.forever().next();
-                tracing::info!("signal {signal:?}: stopping");
-            }
-            Err(error) => tracing::error!("signals cannot be waited for: {error}"),
-        }
+    /// Waits for SIGINT or SIGTERM; returns at once when one came since the start.
+    pub fn wait(&mut self) {
+        self.stop_signals.wait();
     }
 
-    /// Lets requests under way end, for at most `drain` and the configured bound, and takes everything down.
+    /// Accepts no more, lets requests under way end for at most `drain`, and takes everything down.
     pub fn stop(mut self, drain: Duration) {
         self.ready.store(false, Ordering::Relaxed);
         if let Some(shared) = self.shared.take() {
-            shared.draining.store(true, Ordering::Relaxed);
+            shared.drain.begin(drain);
         }
-        let _ = drain;
         for shard in self.shards.drain(..) {
             joined("shard", shard.join());
         }
@@ -261,7 +258,7 @@ fn attach(
 }
 
 fn origins(config: &NodeConfig) -> Result<Option<Origins>, NodeError> {
-    if config.origins.is_empty() {
+    if config.origins.is_empty() && !config.bucket_endpoints {
         return Ok(None);
     }
     let mut all = Vec::with_capacity(config.origins.len());
@@ -284,21 +281,21 @@ fn origins(config: &NodeConfig) -> Result<Option<Origins>, NodeError> {
             ..weir_origin::OriginConfig::s3(o.endpoint.clone())
         });
     }
-    let started = Origins::start(OriginsConfig { origins: all, ..OriginsConfig::default() });
+    let started = Origins::start(OriginsConfig {
+        origins: all,
+        bucket_endpoints: config.bucket_endpoints,
+        ..OriginsConfig::default()
+    });
     Ok(Some(started.map_err(|e| NodeError::Origin(e.to_string()))?))
 }
 
-fn start_shard(
-    config: ShardConfig,
-    shared: Arc<Shared>,
-    drain: Duration,
-) -> Result<JoinHandle<()>, NodeError> {
+fn start_shard(config: ShardConfig, shared: Arc<Shared>) -> Result<JoinHandle<()>, NodeError> {
     let (tell, started) = std::sync::mpsc::sync_channel(1);
     let name = format!("shard-{}", config.index);
     let ready = move |result| drop(tell.send(result));
     let thread = std::thread::Builder::new()
         .name(name.clone())
-        .spawn(move || weir_shard::run(config, shared, drain, ready))
+        .spawn(move || weir_shard::run(config, shared, ready))
         .map_err(|error| NodeError::Io { what: name.clone(), error })?;
     match started.recv() {
         Ok(Ok(())) => Ok(thread),

@@ -3,15 +3,13 @@
 //! Counted bytes are received straight into the caller's buffer; chunked ones pass through the connection's inbox
 //! and are copied once.
 
-use std::time::Duration;
-
 use weir_http::{ChunkDecoder, Framing, HttpError};
 use weir_ring::Buf;
 use weir_s3::S3Error;
 use weir_s3::chunked::{ChunkVerifier, ChunkedBody, Trailers};
-use weir_types::limits;
 
 use crate::conn::{Conn, ConnError, full};
+use crate::pace::Pace;
 
 /// What a body that is decoded is received in at a time.
 const INBOX_BYTES: usize = 64 << 10;
@@ -47,6 +45,7 @@ pub(crate) struct Body {
     announced: Option<u64>,
     unasked: bool,
     got: u64,
+    pace: Pace,
 }
 
 impl Body {
@@ -57,7 +56,7 @@ impl Body {
             Framing::Length(n) => (Transport::Counted { left: n }, Some(n)),
             Framing::Chunked => (Transport::Chunked { decoder: Box::default(), done: false }, None),
         };
-        Self { transport, aws: None, announced, unasked: expects_continue, got: 0 }
+        Self { transport, aws: None, announced, unasked: expects_continue, got: 0, pace: Pace::new() }
     }
 
     /// Unwraps S3's chunks inside, `announced` payload bytes of them.
@@ -110,12 +109,13 @@ impl Body {
             conn.send_bytes(weir_http::CONTINUE).await?;
         }
         while at < buf.len() && !self.payload_ended() {
-            let before = at;
+            let (before, asked) = (at, conn.handle.now());
             match &mut self.transport {
                 Transport::Counted { left } if self.aws.is_none() && conn.pending().is_empty() => {
                     let want = room(*left, buf.len() - at);
                     let n;
-                    (n, buf) = conn.recv(buf, at, want, stall()).await?;
+                    (n, buf) = conn.recv(buf, at, want, self.pace.within()).await?;
+                    self.pace.received(n, conn.handle.now() - asked);
                     *left -= n as u64;
                     at += n;
                 }
@@ -124,7 +124,8 @@ impl Body {
                     match self.decode(conn, out)? {
                         Decoded::Bytes(n) => at += n,
                         Decoded::NeedsMore => {
-                            conn.more(stall(), INBOX_BYTES).await?;
+                            let n = conn.more(self.pace.within(), INBOX_BYTES).await?;
+                            self.pace.received(n, conn.handle.now() - asked);
                         }
                     }
                 }
@@ -228,8 +229,4 @@ fn copy(to: &mut [u8], from: &[u8]) {
     if let Some(to) = to.get_mut(..from.len()) {
         to.copy_from_slice(from);
     }
-}
-
-fn stall() -> Duration {
-    Duration::from_secs(limits::STALL_SECONDS_MAX)
 }

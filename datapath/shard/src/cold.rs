@@ -31,8 +31,9 @@ pub(crate) fn may_fetch(shard: &Shard, place: &Place) -> bool {
 
 /// How an origin knows the bucket.
 pub(crate) fn remote_bucket(place: &Place) -> RemoteBucket {
-    let endpoint = place.info().props.origin().endpoint.unwrap_or_default().to_owned();
-    RemoteBucket::of(&place.bucket).at(&endpoint)
+    let origin = place.info().props.origin();
+    let bucket = RemoteBucket::of(&place.bucket).at(origin.endpoint.unwrap_or_default());
+    bucket.in_region(origin.region.unwrap_or_default())
 }
 
 /// The object's bytes from its origin, past this node's disks.
@@ -160,14 +161,14 @@ async fn keep(
 /// Bytes between the origin's chunks and aligned writes.
 struct Gathered {
     buf: Option<RingBuf>,
+    /// The one that was written last: the two take turns.
+    spare: Option<RingBuf>,
     len: usize,
 }
 
 impl Gathered {
     fn new(disk: &RingDisk) -> Self {
-        let mut buf = disk.heap(limits::IO_BUFFER_BYTES);
-        buf.set_len(limits::IO_BUFFER_BYTES);
-        Self { buf: Some(buf), len: 0 }
+        Self { buf: Some(whole(disk.heap(limits::IO_BUFFER_BYTES))), spare: None, len: 0 }
     }
 
     fn take(&mut self, bytes: &[u8]) -> usize {
@@ -194,16 +195,21 @@ impl Gathered {
             return Ok(());
         }
         let Some(mut full) = self.buf.take() else { return Ok(()) };
-        let mut next = disk.heap(limits::IO_BUFFER_BYTES);
-        next.set_len(limits::IO_BUFFER_BYTES);
+        let mut next = self.spare.take().unwrap_or_else(|| whole(disk.heap(limits::IO_BUFFER_BYTES)));
         let rest = self.len - write;
         next[..rest].copy_from_slice(&full[write..self.len]);
         full.set_len(write);
-        let (_, written) = writer.write(full).await;
-        self.buf = Some(next);
+        let (back, written) = writer.write(full).await;
+        (self.buf, self.spare) = (Some(next), Some(whole(back)));
         self.len = rest;
         Ok(written?)
     }
+}
+
+/// A buffer that can be filled to its end.
+fn whole(mut buf: RingBuf) -> RingBuf {
+    buf.set_len(limits::IO_BUFFER_BYTES);
+    buf
 }
 
 fn flight_error(failure: &Failure) -> FlightError {

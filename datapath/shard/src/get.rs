@@ -220,14 +220,37 @@ async fn flight_body(
             Err(Failure::Store(StoreError::Flight(
                 FlightError::NoSpace | FlightError::Abandoned | FlightError::Store(_),
             ))) => {
-                let rest = RangeSpec::From(out.sent, None);
-                let etag = record.remote.as_ref().and_then(|r| r.etag.clone());
-                let stream = cold::read_origin(shard, place, Some(rest), etag).await?;
-                return origin_body(out, stream.chunks).await;
+                return rest_from_origin(shard, out, place, record).await;
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Sends what is left of an object of which a part was sent, past this node's disks: of the same version or not at all.
+async fn rest_from_origin(
+    shard: &Shard,
+    out: &mut Outgoing<'_>,
+    place: &Place,
+    record: &Record,
+) -> Result<(), Failure> {
+    if out.sent == record.size {
+        return Ok(());
+    }
+    let etag = record.remote.as_ref().and_then(|r| r.etag.clone());
+    let changed = || weir_origin::OriginError::Changed {
+        place: format!("{}/{}", place.bucket, place.name),
+        expected: etag.clone().unwrap_or_default(),
+    };
+    if out.sent > 0 && etag.is_none() {
+        return Err(changed().into());
+    }
+    let rest = RangeSpec::From(out.sent, None);
+    let stream = cold::read_origin(shard, place, Some(rest), etag.clone()).await?;
+    if stream.facts.size != record.size || stream.range.start != out.sent {
+        return Err(changed().into());
+    }
+    origin_body(out, stream.chunks).await
 }
 
 /// Sends what can be sent now; whether that was the end.

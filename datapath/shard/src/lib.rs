@@ -11,10 +11,14 @@ mod cold;
 mod committer;
 mod conn;
 mod disk;
+mod drain;
 mod fail;
 mod get;
 mod metrics;
+mod pace;
 mod place;
+#[cfg(debug_assertions)]
+mod planted;
 mod put;
 mod reserved;
 mod s3;
@@ -26,6 +30,7 @@ mod walker;
 pub use balance::Loads;
 pub use committer::{CommitError, CommitPort, CommitterConfig, CommitterThread, Disk, serve_changes};
 pub use disk::{RingDisk, RingFile, Role};
+pub use drain::Drain;
 pub use metrics::{Op, ShardMetrics, render as render_metrics};
 pub use shard::{
     ControlCall, ControlOp, ControlPort, ControlReply, Identity, NewConnection, ShardConfig, Shared, run,

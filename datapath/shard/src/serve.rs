@@ -114,6 +114,8 @@ pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
 async fn one(request: &Request<'_>, conn: &mut Conn) -> bool {
     let shard = request.shard;
     let began = Instant::now();
+    #[cfg(debug_assertions)]
+    crate::planted::panic(&request.head);
     let mut body = Body::new(request.head.framing(), request.head.expects_continue());
     let handled = match is_ais(request) {
         true => ais::serve(request, conn, &mut body).await,

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -22,7 +22,12 @@ use weir_types::{Bucket, BucketName, limits};
 
 use crate::committer::{Disk, now_ns, open_disk};
 use crate::disk::{RingDisk, Role};
-use crate::{Loads, ShardError, ShardMetrics, WalkerPort};
+use crate::{Drain, Loads, ShardError, ShardMetrics, WalkerPort};
+
+/// How long nothing is under way before a draining shard ends.
+const DRAIN_QUIET: Duration = Duration::from_millis(300);
+/// How often a shard that waits for a connection looks whether the node drains.
+const ACCEPT_TICK: Duration = Duration::from_millis(200);
 
 /// What a control request asks for, as its dialect's router read it.
 #[derive(Debug)]
@@ -104,8 +109,8 @@ pub struct Shared {
     pub inbound: Vec<Sender<NewConnection>>,
     /// The node's names.
     pub identity: Identity,
-    /// Set once: no new requests, connections close after the one under way.
-    pub draining: AtomicBool,
+    /// Begun once: no new connections, the present ones close after the request under way.
+    pub drain: Drain,
     /// Base domain of virtual-hosted S3 requests; empty: none.
     pub s3_domain: String,
 }
@@ -166,18 +171,13 @@ impl Shard {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.shared.draining.load(Ordering::Relaxed)
+        self.shared.drain.has_begun()
     }
 }
 
-/// Runs a shard on this thread until the node drains and its requests are answered, or `drain` after it began to.
+/// Runs a shard on this thread until the node drains and its requests are answered, or their time is over.
 /// `ready` hears once whether it listens.
-pub fn run(
-    config: ShardConfig,
-    shared: Arc<Shared>,
-    drain: Duration,
-    ready: impl FnOnce(Result<(), ShardError>),
-) {
+pub fn run(config: ShardConfig, shared: Arc<Shared>, ready: impl FnOnce(Result<(), ShardError>)) {
     let reactor = match Reactor::new(&config.reactor) {
         Ok(reactor) => reactor,
         Err(error) => return ready(Err(error.into())),
@@ -196,7 +196,7 @@ pub fn run(
             Err(error) => ready(Err(error)),
             Ok(shard) => {
                 ready(Ok(()));
-                until_drained(&shard, drain).await;
+                until_drained(&shard).await;
             }
         }
     });
@@ -241,8 +241,7 @@ fn begin(
 /// Accepts and hands each connection to the shard with the fewest.
 async fn accept(shard: Rc<Shard>, listener: Fd) {
     while !shard.is_draining() {
-        let tick = Duration::from_millis(200);
-        let (sock, peer) = match shard.handle.timeout(tick, shard.handle.accept(&listener)).await {
+        let (sock, peer) = match shard.handle.timeout(ACCEPT_TICK, shard.handle.accept(&listener)).await {
             Err(_) => continue,
             Ok(Ok(accepted)) => accepted,
             Ok(Err(error)) => {
@@ -315,13 +314,23 @@ impl Drop for OpenConnection {
     }
 }
 
-async fn until_drained(shard: &Shard, drain: Duration) {
+/// Waits for the drain and then for the end of all requests. A client that was just answered may have sent its next
+/// request before it read that the connection closes: the end is taken for the end only after a moment's quiet.
+async fn until_drained(shard: &Shard) {
     let tick = Duration::from_millis(20);
     while !shard.is_draining() {
         shard.handle.sleep(tick).await;
     }
-    let give_up = shard.handle.now() + drain;
-    while shard.active.get() > 0 && shard.handle.now() < give_up {
+    let begun = shard.handle.now();
+    let mut quiet_since = begun;
+    loop {
         shard.handle.sleep(tick).await;
+        let now = shard.handle.now();
+        if shard.active.get() > 0 {
+            quiet_since = now;
+        }
+        if now - quiet_since >= DRAIN_QUIET || now - begun >= shard.shared.drain.most() {
+            return;
+        }
     }
 }

@@ -26,7 +26,7 @@ impl Running {
     }
 
     /// Waits for SIGINT or SIGTERM, then drains and stops.
-    pub(crate) fn wait(self) -> Result<(), ToolError> {
+    pub(crate) fn wait(mut self) -> Result<(), ToolError> {
         self.node.wait();
         self.stop();
         Ok(())

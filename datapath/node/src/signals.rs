@@ -1,0 +1,33 @@
+//! The signals that stop a node.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+use crate::NodeError;
+
+/// SIGINT and SIGTERM from the moment the node begins to start: the first asks for an orderly stop, whenever the node is
+/// ready to hear of it; the second ends the process at once.
+pub(crate) struct StopSignals(Signals);
+
+impl StopSignals {
+    pub(crate) fn listen() -> Result<Self, NodeError> {
+        let failed = |error| NodeError::Io { what: "signal handlers".into(), error };
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal finds the flag down and raises it.
+            flag::register_conditional_shutdown(signal, 128 + signal, asked.clone()).map_err(failed)?;
+            flag::register(signal, asked.clone()).map_err(failed)?;
+        }
+        Ok(Self(Signals::new([SIGINT, SIGTERM]).map_err(failed)?))
+    }
+
+    /// Waits for the first.
+    pub(crate) fn wait(&mut self) {
+        let signal = self.0.forever().next();
+        tracing::info!("signal {}: stopping; another one stops at once", signal.unwrap_or_default());
+    }
+}
