@@ -11,10 +11,11 @@ pytestmark = pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone i
 
 
 @pytest.fixture
-def rclone(s3):
+def rclone(s3, tmp_path):
     # This rclone refuses the AWS_ variables of other tools, such as a CA bundle.
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-    keys = {"RCLONE_CONFIG": os.devnull, "RCLONE_CONFIG_W_TYPE": "s3", "RCLONE_CONFIG_W_PROVIDER": "Other",
+    # A file of its own: rclone saves its configuration by a rename, and would put a file in place of a device.
+    keys = {"RCLONE_CONFIG": str(tmp_path / "rclone.conf"), "RCLONE_CONFIG_W_TYPE": "s3", "RCLONE_CONFIG_W_PROVIDER": "Other",
             "RCLONE_CONFIG_W_ENDPOINT": s3.url, "RCLONE_CONFIG_W_ACCESS_KEY_ID": s3.key,
             "RCLONE_CONFIG_W_SECRET_ACCESS_KEY": s3.secret, "RCLONE_CONFIG_W_REGION": "us-east-1",
             "RCLONE_CONFIG_W_FORCE_PATH_STYLE": "true"}
