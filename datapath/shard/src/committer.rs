@@ -98,7 +98,7 @@ impl CommitterThread {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ShardError::Mountpath {
                 path: path.display().to_string(),
-                error: StoreError::Abandoned("its thread ended before it was ready"),
+                error: Box::new(StoreError::Abandoned("its thread ended before it was ready")),
             }),
         }
     }
@@ -143,7 +143,8 @@ async fn begin(
     handle: weir_ring::Handle,
     commits: CommitPort,
 ) -> Result<(Committer<RingDisk>, Disk, Recovered), ShardError> {
-    let failed = |error| ShardError::Mountpath { path: config.path.display().to_string(), error };
+    let failed =
+        |error| ShardError::Mountpath { path: config.path.display().to_string(), error: Box::new(error) };
     let buffered_only = Arc::new(AtomicBool::new(false));
     let disk = open_disk(handle, &config.path, Role::Background, &buffered_only)?;
     let mountpath = Mountpath::attach(&disk, &config.attach, config.options.clone()).await.map_err(failed)?;

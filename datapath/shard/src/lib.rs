@@ -57,6 +57,6 @@ pub enum ShardError {
         /// Its directory.
         path: String,
         /// Why.
-        error: weir_store::StoreError,
+        error: Box<weir_store::StoreError>,
     },
 }

@@ -250,7 +250,7 @@ fn a_thousand_parts_become_one_object_without_a_copy() {
     let prepared = n.bench.reactor.block_on(assembled).unwrap();
     let assembled = begin.elapsed().as_secs_f64();
     n.commit("whole", prepared, Some(upload)).unwrap();
-    println!(
+    eprintln!(
         "1,000 parts of 8 MiB: joined in {assembled:.3} s, named after {:.3} s",
         begin.elapsed().as_secs_f64()
     );

@@ -151,10 +151,8 @@ impl S3<'_, '_> {
         let size: u64 = parts.iter().map(|p| p.size).sum();
         let checksum = asked.and_then(|(kind, form)| multipart::checksum(kind, form, &parts));
         op.check(size, checksum.as_ref())?;
-        let etag = match etag_kind(place) {
-            Some(_) => Some(Etag::Text(multipart::etag(parts.iter().map(|p| p.etag.as_str())))),
-            None => None,
-        };
+        let tags = parts.iter().map(|p| p.etag.as_str());
+        let etag = etag_kind(place).map(|_| Etag::Text(multipart::etag(tags)));
         let choice =
             parts.iter().map(|p| PartChoice { number: p.number, etag: Some(p.etag.clone()) }).collect();
         let prepared = uploads::assemble(self.request.shard, place, &op.upload_id, choice).await?;

@@ -102,12 +102,12 @@ impl S3<'_, '_> {
         let record = place.volume(shard).head(&place.bucket, &place.name).await?;
         let mut custom = record.custom.clone();
         custom.remove(reserved::TAGS);
-        if let Some(tags) = tags.filter(|t| !t.is_empty()) {
-            if custom.set(reserved::TAGS, tags.to_text()).is_err() {
-                // Checksums of parts are a courtesy that gives way.
-                custom.remove(reserved::PART_CHECKSUMS);
-                custom.set(reserved::TAGS, tags.to_text()).map_err(weir_store::StoreError::from)?;
-            }
+        if let Some(tags) = tags.filter(|t| !t.is_empty())
+            && custom.set(reserved::TAGS, tags.to_text()).is_err()
+        {
+            // Checksums of parts are a courtesy that gives way.
+            custom.remove(reserved::PART_CHECKSUMS);
+            custom.set(reserved::TAGS, tags.to_text()).map_err(weir_store::StoreError::from)?;
         }
         let change = Change::SetCustom {
             bucket: place.bucket.clone(),
