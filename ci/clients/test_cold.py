@@ -3,14 +3,16 @@
 The short run uses smaller figures; `-m big` uses the full ones. Ratios are of one run: a direct read first, then ours.
 """
 
+import os
 import re
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 from harness import data
-from harness.wire import once
+from harness.wire import Closed, once
 
 MIB = data.MIB
 
@@ -24,7 +26,7 @@ def cold(start, origin):
 @pytest.fixture(autouse=True)
 def unlimited_again(origin):
     yield
-    origin.set(conn=0, total=0, delay_ms=0, cut_after=-1)
+    origin.set(conn=0, total=0, delay_ms=0, cut_after=-1, stall_after=-1, promise=0, fail=0)
 
 
 class Read:
@@ -204,3 +206,159 @@ def test_an_empty_object_and_odd_names(cold):
         origin.make("cold", name, size)
         for _ in range(2):
             assert once(node.port, "GET", f"/s3/cold/{path}").body == data.content(name, size)
+
+
+def lose(port, target):
+    """A GET that may be cut off; its status, and its bytes if it came whole."""
+    try:
+        answer = once(port, "GET", target)
+        return answer.status, answer.body
+    except (OSError, Closed):
+        return None, None
+
+
+def test_an_origin_that_fails_is_told_and_nothing_is_kept(cold):
+    """Each fault: never a whole wrong body, nothing kept; when it has passed, the object is read whole."""
+    node, origin = cold
+    size = 3 * MIB
+    for name, fault, clear in (
+        ("refused", {"fail": 500}, {"fail": 0}),
+        ("denied", {"fail": 403}, {"fail": 0}),
+        ("promised", {"promise": 1000, "cut_after": size - 1}, {"promise": 0, "cut_after": -1}),
+        ("cut", {"cut_after": 100_000}, {"cut_after": -1}),
+        ("cut-at-0", {"cut_after": 0}, {"cut_after": -1}),
+    ):
+        origin.make("cold", name, size)
+        origin.set(**fault)
+        status, body = lose(node.port, f"/s3/cold/{name}")
+        assert status != 200 or body is None, (name, status, len(body))
+        origin.set(**clear)
+        for dialect in (f"/s3/cold/{name}", f"/v1/objects/cold/{name}?provider=aws"):
+            assert once(node.port, "GET", dialect).body == data.content(name, size), name
+
+
+def test_a_stream_that_stalls_is_taken_up_again(cold):
+    node, origin = cold
+    origin.make("cold", "stalls", 4 * MIB)
+    origin.set(stall_after=MIB)
+    reader = threading.Timer(1.0, lambda: origin.set(stall_after=-1))
+    reader.start()
+    Read(node.port, "/s3/cold/stalls", "stalls", 4 * MIB)
+    reader.join()
+
+
+def test_an_object_that_changes_between_two_pieces(cold):
+    """The rest of another version is no rest: the reader is cut off, and the next one gets the new version."""
+    node, origin = cold
+    origin.make("cold", "changes", 4 * MIB, seed="old")
+    origin.set(stall_after=MIB)
+    got = []
+    reader = threading.Thread(target=lambda: got.append(lose(node.port, "/s3/cold/changes")))
+    reader.start()
+    wait_for(lambda: origin.counts()["gets"].get("cold/changes"))
+    origin.make("cold", "changes", 4 * MIB, seed="new")
+    origin.set(stall_after=-1)
+    reader.join()
+    assert got == [(None, None)], got
+    Read(node.port, "/s3/cold/changes", "new", 4 * MIB)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_first_reader_goes_away(cold):
+    """Its stream is not its own: the second reader gets all of it, and the origin was asked once."""
+    node, origin = cold
+    origin.make("cold", "left", 8 * MIB)
+    origin.set(conn=8e6)
+    origin.reset()
+    first = socket.create_connection(("127.0.0.1", node.port))
+    first.sendall(b"GET /s3/cold/left HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert first.recv(100).startswith(b"HTTP/1.1 200")
+    first.close()
+    Read(node.port, "/s3/cold/left", "left", 8 * MIB)
+    assert origin.counts()["gets"] == {"cold/left": 1}
+
+
+def test_evicted_objects_come_again(cold):
+    node, origin = cold
+    origin.make("cold", "evicted", MIB, seed="one")
+    Read(node.port, "/s3/cold/evicted", "one", MIB)
+    origin.make("cold", "evicted", 2 * MIB, seed="two")
+    Read(node.port, "/s3/cold/evicted", "one", MIB)
+    message = b'{"action":"evict-listrange","name":"cold/evicted"}'
+    assert once(node.port, "DELETE", "/v1/objects/cold/evicted?provider=aws", message).status == 200
+    assert once(node.port, "HEAD", "/v1/objects/cold/evicted?provider=aws&presence=2").status == 404
+    Read(node.port, "/v1/objects/cold/evicted?provider=aws", "two", 2 * MIB)
+
+
+def test_heads_and_absent_objects_in_both_dialects(cold):
+    node, origin = cold
+    origin.make("cold", "headed", 12345)
+    ais = "/v1/objects/cold/headed?provider=aws"
+    for _ in range(2):
+        answer = once(node.port, "HEAD", ais)
+        assert (answer.status, answer.header("content-length")) == (200, "12345")
+        assert answer.header("ais-present") == "false"
+    assert once(node.port, "HEAD", ais + "&presence=2").status == 404, "asked for in the cluster only"
+    assert once(node.port, "GET", ais).body == data.content("headed", 12345)
+    assert once(node.port, "HEAD", ais).header("ais-present") == "true"
+    assert once(node.port, "HEAD", ais + "&presence=2").status == 200
+    for target in ("/s3/cold/nowhere", "/v1/objects/cold/nowhere?provider=aws", "/s3/no-such-bucket/o",
+                   "/v1/objects/no-such-bucket/o?provider=aws"):
+        for method in ("GET", "HEAD"):
+            assert once(node.port, method, target).status == 404, (method, target)
+        assert once(node.port, "GET", target, headers=[("Range", "bytes=0-1")]).status == 404, target
+
+
+@pytest.mark.parametrize("first", ["/s3/{}/o", "/v1/objects/{}/o?provider=aws"])
+def test_a_bucket_is_known_when_it_is_first_named(cold, first):
+    node, origin = cold
+    bucket = f"first{len(first)}"
+    origin.make(bucket, "o", 1000)
+    for target in (first, "/s3/{}/o", "/v1/objects/{}/o?provider=aws"):
+        assert once(node.port, "GET", target.format(bucket)).body == data.content("o", 1000)
+    assert f"<Name>{bucket}</Name>" in once(node.port, "GET", "/s3").body.decode()
+
+
+def test_a_full_disk_serves_without_keeping(start, origin, tmp_path):
+    """A mountpath of 16 MiB and an object of 24: read whole, twice, and asked for twice."""
+    mountpath = tmp_path / "small"
+    mountpath.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", mountpath]).returncode:
+        pytest.skip("needs root to mount a small file system")
+    try:
+        origin.make("big", "o", 24 * MIB)
+        origin.make("big", "p", 9 * MIB)
+        origin.make("big", "q", 9 * MIB)
+        node = start("full", mountpaths=1, origins=[origin.url], mountpath_dirs=[mountpath])
+        for _ in range(2):
+            Read(node.port, "/s3/big/o", "o", 24 * MIB)
+        # Both begin with room for either: one of them runs out of it on the way.
+        origin.set(conn=20e6)
+        together([lambda name=name: Read(node.port, f"/s3/big/{name}", name, 9 * MIB) for name in "pq"])
+        origin.set(conn=0)
+        for name in "pq":
+            Read(node.port, f"/s3/big/{name}", name, 9 * MIB)
+        assert origin.counts()["gets"]["big/o"] >= 2
+        assert node.stop() == 0
+    finally:
+        subprocess.run(["umount", "-l", mountpath])
+
+
+def test_a_bucket_with_an_endpoint_of_its_own(start, origin):
+    """Only where the configuration allows it."""
+    origin.make("elsewhere", "o", 1000)
+    properties = f'{{"action":"create-bck","value":{{"extra":{{"aws":{{"endpoint":"{origin.url}","cloud_region":"eu-west-7"}}}}}}}}'
+    for allowed in (True, False):
+        node = start("endpoints", bucket_endpoints=allowed)
+        made = once(node.port, "POST", "/v1/buckets/elsewhere?provider=aws", properties.encode())
+        got = once(node.port, "GET", "/v1/objects/elsewhere/o?provider=aws")
+        if allowed:
+            assert (made.status, got.status, got.body) == (200, 200, data.content("o", 1000)), (made, got)
+        else:
+            assert made.status >= 400 and got.status >= 400

@@ -39,12 +39,12 @@ def toml(value):
 class Node:
     """`weir serve` with its state, configuration and log below `base`; `start` waits until it is ready."""
 
-    def __init__(self, base, mountpaths=2, shards=None, keys=(), tokens=False, origins=(), **more):
+    def __init__(self, base, mountpaths=2, shards=None, keys=(), tokens=False, origins=(), mountpath_dirs=(), **more):
         self.base = pathlib.Path(base)
         self.port = free_port()
         self.process = None
         self.state = self.base / "node"
-        self.mountpaths = [self.base / f"mp{i + 1}" for i in range(mountpaths)]
+        self.mountpaths = list(mountpath_dirs) or [self.base / f"mp{i + 1}" for i in range(mountpaths)]
         for d in (self.state, *self.mountpaths):
             d.mkdir(parents=True, exist_ok=True)
         self.log_path = self.base / "weir.log"
