@@ -152,4 +152,20 @@ mod tests {
         let seqs: Vec<u64> = survivors(&log, 22, 1, 512).iter().map(|s| s.record.seq).collect();
         assert!(!seqs.is_sorted(), "{seqs:?}");
     }
+
+    #[test]
+    fn a_torn_write_ends_at_a_boundary_of_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut w = Writer::create(&path).unwrap();
+        w.write(3072, &[1; 10_240]).unwrap();
+        w.write(512, &[1; 512]).unwrap();
+        let log = Log::open(&path).unwrap();
+        let mut ends = std::collections::BTreeSet::new();
+        for seed in 0..400 {
+            ends.extend(survivors(&log, 2, seed, 4096).iter().map(|s| (s.record.seq, s.len)));
+        }
+        let expected = [(1, 0), (1, 1024), (1, 5120), (1, 9216), (1, 10_240), (2, 0), (2, 512)];
+        assert_eq!(ends.into_iter().collect::<Vec<_>>(), expected);
+    }
 }
