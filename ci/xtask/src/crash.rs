@@ -1,6 +1,6 @@
 //! Power loss on the real store, and the proof of the rig that tries it.
 
-use crate::steps::{Steps, cargo, program, target};
+use crate::steps::{self, Steps, program};
 use std::process::Command;
 
 /// Images of one recorded run of the workload: a run's log is read once, and another run is another history.
@@ -11,14 +11,11 @@ const PLANTED_IMAGES: u64 = 40;
 const SELF_TEST_IMAGES: &str = "20";
 
 fn faultdisk(arguments: &[&str]) -> Command {
-    program(target().join("release/faultdisk"), arguments)
+    program(steps::binary("faultdisk"), arguments)
 }
 
 fn build(steps: &mut Steps) -> bool {
-    steps.command(
-        "build of the power-loss rig",
-        cargo(&["build", "--release", "--quiet", "-p", "weir-faultdisk"]),
-    )
+    steps::build(steps, &["weir-faultdisk"])
 }
 
 /// A right workload must pass and each planted mistake must be found.
@@ -52,7 +49,7 @@ pub(crate) fn store(steps: &mut Steps, images: u64) {
 }
 
 fn run(fs: &str, images: u64, seed: u64, flags: &[&str], plant: &[&str]) -> Command {
-    let workload = target().join("release/weir-crash-workload");
+    let workload = steps::binary("weir-crash-workload");
     let workload = workload.to_string_lossy();
     let (images, seed, checker) = (images.to_string(), seed.to_string(), format!("{workload} check"));
     let mut command =
