@@ -123,7 +123,7 @@ def object_names(node):
 
 def other_entries_s3(node):
     say = Speaker(node.port)
-    say("PUT", "/kill/o", b"o")
+    say("PUT", "/kill/kept", b"o")
     for n in NAMES:
         raw = names.as_bytes(n).decode("latin-1")
         q = quote(raw, safe="%")
@@ -138,29 +138,29 @@ def other_entries_s3(node):
             say("GET", f"/kill?{'uploads&' if 'key' in field or 'upload' in field else ''}{field}={q}")
         for method, body in (("PUT", b"x"), ("POST", b"<CompleteMultipartUpload></CompleteMultipartUpload>"), ("GET", None),
                              ("DELETE", None)):
-            say(method, f"/kill/o?partNumber=1&uploadId={q}", body)
+            say(method, f"/kill/kept?partNumber=1&uploadId={q}", body)
         started = say("POST", f"/two/{raw}?uploads", b"")
         if started.status == 200 and (upload := re.search(rb"<UploadId>(.*?)</UploadId>", started.body)):
             say("PUT", f"/two/{raw}?partNumber=1&uploadId={upload[1].decode()}", b"part")
             say("DELETE", f"/two/{raw}?uploadId={upload[1].decode()}")
         key = html.escape(unquote_to_bytes(raw).decode("utf-8", "replace"))
         say("POST", "/two?delete", f"<Delete><Object><Key>{key}</Key></Object></Delete>".encode())
-    assert once(node.port, "GET", "/kill/o").body == b"o"
+    assert once(node.port, "GET", "/kill/kept").body == b"o"
     return say.sent
 
 
 def other_entries_ais(node):
     say = Speaker(node.port)
-    say("PUT", "/v1/objects/kill/o?provider=ais", b"o")
+    say("PUT", "/v1/objects/kill/kept?provider=ais", b"o")
     for n in NAMES:
         raw = names.as_bytes(n).decode("latin-1")
         q, text = quote(raw, safe="%"), unquote_to_bytes(raw).decode("utf-8", "replace")
         say("PUT", "/v1/objects/kill/from?provider=ais", b"moving")
         say("POST", "/v1/objects/kill/from?provider=ais", json.dumps({"action": "rename-obj", "name": text}).encode())
-        say("PUT", f"/v1/objects/kill/o?provider=ais&object_to=ais/@%23/two/{q}", b"")
-        say("PUT", f"/v1/objects/kill/o?provider=ais&object_to={q}", b"")
+        say("PUT", f"/v1/objects/kill/kept?provider=ais&object_to=ais/@%23/two/{q}", b"")
+        say("PUT", f"/v1/objects/kill/kept?provider=ais&object_to={q}", b"")
         for field in ("provider", "namespace", "uuid", "uploadId", "append_handle", "archpath", "etl_name"):
-            say("GET", f"/v1/objects/kill/o?{field}={q}")
+            say("GET", f"/v1/objects/kill/kept?{field}={q}")
         for query in (f"provider=ais&uploadId={q}&partNumber=1", f"provider={q}", f"provider=ais&namespace={q}",
                       f"provider=ais&append_type=append&append_handle={q}"):
             say("PUT", f"/v1/objects/two/part?{query}", b"x")
@@ -175,7 +175,7 @@ def other_entries_ais(node):
         say("GET", f"/v1/daemon?what={q}")
         for short in ("ais", "gs", "az"):
             say("GET", f"/{short}/kill/{raw}")
-    assert once(node.port, "GET", "/kill/o").body == b"o"
+    assert once(node.port, "GET", "/kill/kept").body == b"o"
     return say.sent
 
 
