@@ -1,12 +1,19 @@
 //! What keeps a second process off the same directory and the same port.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::NodeError;
+
+/// How long a listener of a process that is gone may still be there.
+const PREDECESSOR_MAX: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(5);
 
 /// Holds a directory and a port until dropped. The kernel lets go of both when the process dies.
 #[derive(Debug)]
@@ -32,16 +39,20 @@ impl Locks {
             Err(std::fs::TryLockError::Error(e)) => return Err(io(&path, e)),
         }
         let taken = || NodeError::Locked { what: format!("address {listen}"), choose: "--port" };
-        // A foreign server on the port is found by a plain bind.
-        match std::net::TcpListener::bind(listen) {
-            Ok(probe) => drop(probe),
-            Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => return Err(taken()),
-            Err(error) => return Err(NodeError::Io { what: format!("listen on {listen}"), error }),
-        }
         let name = std::os::unix::net::SocketAddr::from_abstract_name(format!("weir-{}", listen.port()))
             .map_err(|e| io(Path::new("abstract socket"), e))?;
         let port = UnixListener::bind_addr(&name).map_err(|_| taken())?;
-        Ok(Self { _dir: file, _port: port })
+        // A foreign server on the port is found by a plain bind. So is our own predecessor: a killed process's listeners
+        // outlive it for the moments that the kernel takes to wind up its rings.
+        let give_up = Instant::now() + PREDECESSOR_MAX;
+        loop {
+            match TcpListener::bind(listen) {
+                Ok(_) => return Ok(Self { _dir: file, _port: port }),
+                Err(e) if e.kind() == ErrorKind::AddrInUse && Instant::now() < give_up => sleep(RETRY),
+                Err(e) if e.kind() == ErrorKind::AddrInUse => return Err(taken()),
+                Err(error) => return Err(NodeError::Io { what: format!("listen on {listen}"), error }),
+            }
+        }
     }
 }
 

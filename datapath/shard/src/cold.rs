@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use futures_util::future::poll_immediate;
 use weir_cluster::Features;
 use weir_origin::{OriginObject, OriginStream, RemoteBucket};
 use weir_store::{
@@ -20,6 +19,9 @@ use crate::shard::Shard;
 
 /// Unit of writes to a growing work file, so that they stay aligned: what is left over waits for more.
 const ALIGN: usize = 4096;
+
+/// How long bytes that came wait for more before they are written and shown to the followers.
+const GATHER_MAX: Duration = Duration::from_millis(4);
 
 /// Whether the object may be brought in from elsewhere.
 pub(crate) fn may_fetch(shard: &Shard, place: &Place) -> bool {
@@ -143,9 +145,11 @@ async fn keep(
                 lead.advance(writer.written());
             }
         }
-        next = match poll_immediate(stream.chunks.next_chunk()).await {
-            Some(ready) => ready?,
-            None => {
+        // The first bytes go on at once, later ones wait a little for others: each step costs every follower one too.
+        let patience = if writer.written() == 0 { Duration::ZERO } else { GATHER_MAX };
+        next = match shard.handle.timeout(patience, stream.chunks.next_chunk()).await {
+            Ok(came) => came?,
+            Err(_) => {
                 // Nothing more is at hand: let the followers have what came.
                 gathered.flush(&mut writer, volume.disk(), false).await?;
                 lead.advance(writer.written());
