@@ -27,7 +27,7 @@ use crate::{Drain, Loads, ShardError, ShardMetrics, WalkerPort};
 /// How long nothing is under way before a draining shard ends.
 const DRAIN_QUIET: Duration = Duration::from_millis(300);
 /// How often a shard that waits for a connection looks whether the node drains.
-const ACCEPT_TICK: Duration = Duration::from_millis(200);
+const ACCEPT_TICK: Duration = Duration::from_millis(100);
 
 /// What a control request asks for, as its dialect's router read it.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ pub(crate) struct Shard {
     active: Cell<usize>,
 }
 
-/// A request under way, which a stop waits for.
+/// Something under way that a stop waits for: a request, or the accepting of connections.
 pub(crate) struct Busy<'s>(&'s Cell<usize>);
 
 impl Drop for Busy<'_> {
@@ -238,13 +238,25 @@ fn begin(
     Ok((shard, listener))
 }
 
-/// Accepts and hands each connection to the shard with the fewest.
+/// Accepts and hands each connection to the shard with the fewest. What already waits when the node begins to drain is
+/// taken in as well: its clients may have sent their requests.
 async fn accept(shard: Rc<Shard>, listener: Fd) {
-    while !shard.is_draining() {
-        let (sock, peer) = match shard.handle.timeout(ACCEPT_TICK, shard.handle.accept(&listener)).await {
-            Err(_) => continue,
-            Ok(Ok(accepted)) => accepted,
-            Ok(Err(error)) => {
+    let _busy = shard.busy();
+    let mut close_at = None;
+    loop {
+        let now = shard.handle.now();
+        if shard.is_draining() && now >= *close_at.get_or_insert(now + ACCEPT_TICK) {
+            return;
+        }
+        // Only the look is given up at the tick: an accept that is given up may have taken a connection already, which
+        // its client would see closed without an answer.
+        let waiting = shard.handle.poll_readable(&listener);
+        if shard.handle.timeout(ACCEPT_TICK, waiting).await.is_err() {
+            continue;
+        }
+        let (sock, peer) = match shard.handle.accept(&listener).await {
+            Ok(accepted) => accepted,
+            Err(error) => {
                 // Out of descriptors, as a rule: connections end, then there are some again.
                 tracing::warn!(shard = shard.index, "accept: {error}");
                 shard.handle.sleep(Duration::from_millis(20)).await;
