@@ -5,13 +5,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use weir_cluster::hrw;
 use weir_control::{
     Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemotePage,
     RemoteQuery, Upload,
 };
 use weir_origin::{OriginError, OriginsHandle, RemoteBucket};
-use weir_shard::{CommitError, Disk, Op, ShardMetrics, WalkerPort, render_metrics};
+use weir_shard::{CommitError, Disk, Op, ShardMetrics, WalkerPort, disk_of, render_metrics};
 use weir_store::{Change, Durability, ListQuery, Record, Terms};
 use weir_types::{Bucket, ObjectName, Provider};
 
@@ -20,7 +19,6 @@ use crate::mounts;
 /// Disks, walker and origins of this node.
 pub(crate) struct NodeBackend {
     pub(crate) disks: Vec<Disk>,
-    pub(crate) digests: Vec<u64>,
     pub(crate) walker: WalkerPort,
     pub(crate) origins: Option<OriginsHandle>,
     pub(crate) metrics: Vec<Arc<ShardMetrics>>,
@@ -29,9 +27,7 @@ pub(crate) struct NodeBackend {
 
 impl NodeBackend {
     fn disk_of(&self, bucket: &Bucket, name: &ObjectName) -> Result<usize, BackendError> {
-        let object = hrw::object_digest(bucket, name.as_str());
-        let candidates = self.digests.iter().enumerate().map(|(i, digest)| (*digest, i));
-        hrw::pick(candidates, object).ok_or_else(|| BackendError::Busy("no disk is in service".into()))
+        disk_of(&self.disks, bucket, name).ok_or_else(|| BackendError::Busy("no disk is in service".into()))
     }
 
     async fn page_of(

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use weir_cluster::{NetInfo, hrw};
+use weir_cluster::NetInfo;
 use weir_control::{Control, ControlConfig, ControlHandle};
 use weir_origin::{Credentials, Origins, OriginsConfig};
 use weir_ring::{ReactorConfig, mailbox, sys};
@@ -62,7 +62,6 @@ impl Node {
         let metrics: Vec<_> = (0..config.shard_count()).map(|_| Arc::new(ShardMetrics::default())).collect();
         let ready = Arc::new(AtomicBool::new(false));
         let backend = NodeBackend {
-            digests: disks.iter().map(|d| hrw::digest(d.path.as_os_str().as_encoded_bytes())).collect(),
             disks: disks.clone(),
             walker: walker.port.clone(),
             origins: origins.as_ref().map(Origins::handle),

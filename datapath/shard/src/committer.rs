@@ -7,11 +7,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use futures_channel::oneshot;
+use weir_cluster::hrw;
 use weir_ring::{Mailbox, Reactor, ReactorConfig, SendError, Sender, mailbox};
 use weir_store::{
     Attach, Change, Committer, Mountpath, MountpathOptions, Outcome, Recovered, Request, StoreError,
 };
-use weir_types::limits;
+use weir_types::{Bucket, ObjectName, limits};
 
 use crate::ShardError;
 use crate::disk::{RingDisk, RingFile, Role};
@@ -24,12 +25,20 @@ const BUFFERS: usize = 16;
 pub struct Disk {
     /// Its directory.
     pub path: Arc<PathBuf>,
+    /// Placement digest of its path.
+    pub digest: u64,
     /// The store's shared state.
     pub mountpath: Arc<Mountpath<RingFile>>,
     /// Whether its file system refuses O_DIRECT.
     pub buffered_only: Arc<AtomicBool>,
     /// The way to its committer.
     pub commits: CommitPort,
+}
+
+/// Number of the disk that the object's name belongs to; none when there is no disk.
+pub fn disk_of(disks: &[Disk], bucket: &Bucket, name: &ObjectName) -> Option<usize> {
+    let candidates = disks.iter().enumerate().map(|(i, disk)| (disk.digest, i));
+    hrw::pick(candidates, hrw::object_digest(bucket, name.as_str()))
 }
 
 /// The way to one mountpath's committer; any thread may use it.
@@ -150,7 +159,8 @@ async fn begin(
     let mountpath = Mountpath::attach(&disk, &config.attach, config.options.clone()).await.map_err(failed)?;
     let mut committer = Committer::new(disk, mountpath.clone());
     let recovered = committer.recover().await.map_err(failed)?;
-    let shared = Disk { path: Arc::new(config.path.clone()), mountpath, buffered_only, commits };
+    let digest = hrw::digest(config.path.as_os_str().as_encoded_bytes());
+    let shared = Disk { path: Arc::new(config.path.clone()), digest, mountpath, buffered_only, commits };
     Ok((committer, shared, recovered))
 }
 

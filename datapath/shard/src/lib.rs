@@ -28,7 +28,9 @@ mod uploads;
 mod walker;
 
 pub use balance::Loads;
-pub use committer::{CommitError, CommitPort, CommitterConfig, CommitterThread, Disk, serve_changes};
+pub use committer::{
+    CommitError, CommitPort, CommitterConfig, CommitterThread, Disk, disk_of, serve_changes,
+};
 pub use disk::{RingDisk, RingFile, Role};
 pub use drain::Drain;
 pub use metrics::{Op, ShardMetrics, render as render_metrics};

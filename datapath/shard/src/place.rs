@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use weir_cluster::{BucketInfo, ClusterError, ClusterView, hrw};
+use weir_cluster::{BucketInfo, ClusterError, ClusterView};
 use weir_store::{Change, Durability, Outcome, Volume};
 use weir_types::{Bucket, BucketName, ObjectName};
 
-use crate::committer::{CommitError, CommitPort};
+use crate::committer::{CommitError, CommitPort, disk_of};
 use crate::disk::{RingDisk, RingFile};
 use crate::fail::Failure;
 use crate::shard::Shard;
@@ -77,9 +77,7 @@ impl Shard {
             }
         }
         view.bucket(bucket)?;
-        let object = hrw::object_digest(bucket, name.as_str());
-        let candidates = self.digests.iter().enumerate().map(|(i, digest)| (*digest, i));
-        let disk = hrw::pick(candidates, object).ok_or(PlaceError::NoDisk)?;
+        let disk = disk_of(&self.shared.disks, bucket, name).ok_or(PlaceError::NoDisk)?;
         Ok(Place { view, bucket: bucket.clone(), name: name.clone(), disk })
     }
 

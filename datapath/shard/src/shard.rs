@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use weir_ais::AisOp;
 use weir_auth::{Gate, Grant};
-use weir_cluster::{ClusterView, NodeId, hrw};
+use weir_cluster::{ClusterView, NodeId};
 use weir_http::{DateText, OwnedHead};
 use weir_origin::OriginsHandle;
 use weir_ring::{Fd, Handle, Mailbox, Reactor, ReactorConfig, Sender, sys};
@@ -134,8 +134,6 @@ pub(crate) struct Shard {
     pub(crate) shared: Arc<Shared>,
     pub(crate) gate: Gate,
     pub(crate) volumes: Vec<Volume<RingDisk>>,
-    /// Placement digests of the disks' paths, in their order.
-    pub(crate) digests: Vec<u64>,
     pub(crate) metrics: Arc<ShardMetrics>,
     date: RefCell<DateText>,
     requests: Cell<u64>,
@@ -216,7 +214,6 @@ fn begin(
         let own = open_disk(handle.clone(), &disk.path, Role::Shard, &disk.buffered_only)?;
         volumes.push(Volume::new(own, disk.mountpath.clone()));
     }
-    let digests = shared.disks.iter().map(|d| hrw::digest(d.path.as_os_str().as_encoded_bytes())).collect();
     let metrics = shared.metrics[index].clone();
     let counted = metrics.clone();
     handle.on_task_panic(move |text| {
@@ -229,7 +226,6 @@ fn begin(
         gate: shared.gate.clone(),
         shared,
         volumes,
-        digests,
         metrics,
         date: RefCell::new(DateText::new()),
         requests: Cell::new(0),
