@@ -23,6 +23,8 @@ const ONE_SEND_BYTES_MAX: usize = 16 << 10;
 /// Objects from this size on are read past the page cache unless they are in it.
 const DIRECT_BYTES_MIN: u64 = 1 << 20;
 const PAGE_BYTES: u64 = 4096;
+/// What each reader of a flight is sent first: all of them have their first bytes before any has many.
+const FLIGHT_FIRST_BYTES: usize = 16 << 10;
 
 /// An object that can be sent.
 pub(crate) struct Readable {
@@ -261,7 +263,8 @@ async fn flight_step(
     size: u64,
 ) -> Result<bool, Failure> {
     let progress = flight.wait(out.sent).await?;
-    let end = progress.written.min(out.sent + limits::IO_BUFFER_BYTES as u64).min(size);
+    let most = if out.sent == 0 { FLIGHT_FIRST_BYTES } else { limits::IO_BUFFER_BYTES };
+    let end = progress.written.min(out.sent + most as u64).min(size);
     if end == size && !progress.finished {
         flight.finished().await?;
     }

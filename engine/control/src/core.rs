@@ -7,6 +7,7 @@ use weir_cluster::{BucketInfo, BucketPropsPatch, ClusterView};
 use weir_types::{Bucket, BucketName, Provider};
 
 use crate::figures::Figures;
+use crate::finds::Finds;
 use crate::handle::of_bucket;
 use crate::raft::command::Command;
 use crate::raft::node::RaftNode;
@@ -22,6 +23,8 @@ pub(crate) struct Core {
     /// Listing sessions and summary jobs.
     pub(crate) sessions: Sessions,
     pub(crate) figures: Figures,
+    /// Remote buckets that are being asked for.
+    pub(crate) finds: Finds,
     /// When this process's control core was ready.
     pub(crate) started: Instant,
 }
@@ -70,8 +73,11 @@ impl Core {
         if !bucket.namespace.is_global() {
             return Err(Refused::BucketNotFound(bucket.clone()).into());
         }
-        self.backend.remote_head(bucket, None).await?;
-        self.add_remote(bucket).await
+        let find = async {
+            self.backend.remote_head(bucket, None).await?;
+            self.add_remote(bucket).await
+        };
+        self.finds.join(bucket, find).await
     }
 
     /// Takes in a remote bucket without asking its origin.

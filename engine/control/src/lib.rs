@@ -16,6 +16,7 @@ mod config;
 mod core;
 mod error;
 mod figures;
+mod finds;
 mod handle;
 mod raft;
 mod request;

@@ -15,6 +15,7 @@ use weir_types::limits::CONTROL_QUEUE_MAX;
 
 use crate::core::Core;
 use crate::figures::Figures;
+use crate::finds::Finds;
 use crate::handle::{Call, Message, Shared};
 use crate::raft::db::Db;
 use crate::raft::node::{RaftNode, identity};
@@ -115,6 +116,7 @@ async fn prepare(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<Arc
         config,
         sessions: Sessions::default(),
         figures: Figures::default(),
+        finds: Finds::default(),
         started: Instant::now(),
     }))
 }
