@@ -34,14 +34,14 @@ impl Finds {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use weir_types::Provider;
+    use weir_types::{BucketName, Provider};
 
     use super::*;
     use crate::Refused;
 
     #[tokio::test]
     async fn who_asks_at_the_same_time_shares_one_answer() {
-        let bucket = Bucket::global(Provider::S3, "many".parse().unwrap());
+        let bucket = Bucket::global(Provider::Aws, BucketName::new("many").unwrap());
         let (finds, asked) = (Finds::default(), AtomicUsize::new(0));
         let ask = || async {
             asked.fetch_add(1, Ordering::Relaxed);
