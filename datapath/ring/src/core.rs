@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use io_uring::{opcode, squeue, types};
 use weir_types::limits::{DISK_RINGS_MAX, TURN_POLLS_MAX};
 
+use crate::bulk::Bulk;
 use crate::doorbell::Doorbell;
 use crate::memory::Block;
 use crate::op::{After, Completion, Held, Kind, Operation, Operations};
 use crate::pool::BufPool;
 use crate::ring::{Event, Ring};
+use crate::stall::StallWatch;
 use crate::stats::{Counters, count};
 use crate::task::{ROOT, Ready, TaskFuture, TaskRef, Tasks};
 use crate::timers::Timers;
@@ -47,10 +49,14 @@ pub(crate) struct Core {
     root_ready: Cell<bool>,
     events: RefCell<Vec<Event>>,
     now: Cell<Instant>,
+    /// When the last poll of this turn was over.
+    stepped: Cell<Instant>,
     pub(crate) running: Cell<bool>,
     pub(crate) closed: Cell<bool>,
     pub(crate) panic_hook: RefCell<Option<PanicHook>>,
     pub(crate) counters: Counters,
+    pub(crate) stalls: StallWatch,
+    pub(crate) bulk: Bulk,
     spin: Duration,
     disk_entries: u32,
 }
@@ -83,10 +89,13 @@ impl Core {
             root_ready: Cell::new(false),
             events: RefCell::default(),
             now: Cell::new(Instant::now()),
+            stepped: Cell::new(Instant::now()),
             running: Cell::new(false),
             closed: Cell::new(false),
             panic_hook: RefCell::new(None),
             counters: Counters::default(),
+            stalls: StallWatch::default(),
+            bulk: Bulk::default(),
             spin: config.spin,
             disk_entries: config.disk_entries,
         };
@@ -198,6 +207,7 @@ impl Core {
     pub(crate) fn begin_turn(&self) {
         count(&self.counters.turns);
         self.now.set(Instant::now());
+        self.bulk.begin_turn();
         while let Some(task) = self.doorbell.next() {
             self.push_ready(task);
         }
@@ -213,11 +223,14 @@ impl Core {
     /// Second step: polls the tasks that stand in the queue now, up to a bound.
     pub(crate) fn run_ready(&self) {
         let turn = self.ready.borrow().len().min(TURN_POLLS_MAX);
+        let mut since = self.now.get();
         for _ in 0..turn {
             let next = self.ready.borrow_mut().pop_front();
-            let Some(woken) = next else { return };
+            let Some(woken) = next else { break };
             self.run(&woken);
+            since = self.stalls.step(since, true);
         }
+        self.stepped.set(since);
     }
 
     fn run(&self, woken: &Arc<TaskRef>) {
@@ -263,6 +276,7 @@ impl Core {
                 ring.reap(&mut events);
             }
         }
+        self.stalls.step(self.stepped.get(), false);
         for event in events.drain(..) {
             self.take_in(event);
         }
@@ -297,7 +311,10 @@ impl Core {
 
     /// Whether nothing is left to do in this turn.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.root_ready.get() && self.ready.borrow().is_empty() && self.doorbell.is_empty()
+        !self.root_ready.get()
+            && self.ready.borrow().is_empty()
+            && self.bulk.is_empty()
+            && self.doorbell.is_empty()
     }
 
     /// Last step when idle: look for work for a while, then sleep in the kernel until there is some.
@@ -341,6 +358,7 @@ impl Core {
         }
         self.doorbell.sleeping().wake();
         disks.iter_mut().filter(busy).for_each(|ring| ring.set_signals(false));
+        self.stalls.parked();
     }
 
     /// Drops every task. Their operations are parked by that.
@@ -358,6 +376,7 @@ impl Core {
             }
         }
         self.ready.borrow_mut().clear();
+        self.bulk.clear();
     }
 
     /// Counters and gauges of now.

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::bulk::BulkTurn;
 use crate::core::Core;
 use crate::disk::DiskRing;
 use crate::pool::BufPool;
 use crate::time::Sleep;
-use crate::{Elapsed, ReactorStats, RingError, TasksFull, current};
+use crate::{Elapsed, ReactorStats, RingError, Stall, TasksFull, current};
 
 /// A handle of one reactor, for its own thread. Cloning it is cheap. Socket operations are its methods, too.
 #[derive(Clone)]
@@ -85,6 +86,18 @@ impl Handle {
     /// Lets every other task that is ready, and the rings, have a turn.
     pub fn yield_now(&self) -> Yield {
         Yield(false)
+    }
+
+    /// Waits for the right to move one large piece: in each turn of the reactor one who asks for it has it, in the order of
+    /// asking, so that small requests wait for one large piece and not for all. Nobody waits where nobody else asks.
+    pub fn bulk_turn(&self) -> BulkTurn {
+        BulkTurn::new(self.core.clone())
+    }
+
+    /// Tells of every step of this reactor that takes longer than `limit`, on its own thread, right after the step.
+    /// It costs one look at the clock for each poll.
+    pub fn watch_stalls(&self, limit: Duration, tell: impl Fn(Stall) + 'static) {
+        self.core.stalls.set(limit, Rc::new(tell));
     }
 
     /// When this turn began: a clock that costs nothing.

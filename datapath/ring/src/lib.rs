@@ -14,6 +14,7 @@
 //! * AddressSanitizer: `RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p weir-ring --target x86_64-unknown-linux-gnu`.
 
 mod buf;
+mod bulk;
 mod config;
 mod core;
 mod current;
@@ -31,6 +32,7 @@ mod ring;
 #[doc(hidden)]
 pub mod sleeping;
 mod socket;
+mod stall;
 mod stats;
 pub mod sys;
 mod task;
@@ -39,6 +41,7 @@ mod timers;
 mod transfer;
 
 pub use buf::Buf;
+pub use bulk::BulkTurn;
 pub use config::ReactorConfig;
 pub use disk::{DiskRing, OpenHow};
 pub use error::{Elapsed, RingError, SendError, TasksFull};
@@ -49,5 +52,6 @@ pub use op::Operation;
 pub use pool::{BufPool, Take};
 pub use reactor::Reactor;
 pub use ring::RingMode;
+pub use stall::Stall;
 pub use stats::ReactorStats;
 pub use time::Sleep;

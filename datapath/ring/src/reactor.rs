@@ -88,6 +88,7 @@ impl Drop for Reactor {
         core.closed.set(true);
         core.drop_tasks();
         drop(core.panic_hook.take());
+        core.stalls.end();
         core.doorbell.close();
         core.cancel_all();
         let started = Instant::now();

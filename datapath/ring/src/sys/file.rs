@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::call::{retry, retry_count, signed};
+use super::call::{note, retry, retry_count, signed};
 use super::names::FileKind;
 
 /// What the file system knows of a file.
@@ -54,6 +54,7 @@ pub(crate) fn empty_statx() -> libc::statx {
 
 /// Size, times, kind and identity of an open file.
 pub fn fstat(file: &impl AsFd) -> io::Result<Stat> {
+    note("fstat");
     let s = nix::sys::stat::fstat(file)?;
     Ok(Stat {
         size: s.st_size as u64,
@@ -69,37 +70,44 @@ pub fn fstat(file: &impl AsFd) -> io::Result<Stat> {
 
 /// Cuts or extends (with a hole) a file.
 pub fn ftruncate(file: &impl AsFd, bytes: u64) -> io::Result<()> {
+    note("ftruncate");
     Ok(nix::unistd::ftruncate(file, signed(bytes)?)?)
 }
 
 /// Reserves room for `bytes` at `offset` and extends the file.
 pub fn fallocate(file: &impl AsFd, offset: u64, bytes: u64) -> io::Result<()> {
+    note("fallocate");
     let flags = nix::fcntl::FallocateFlags::empty();
     Ok(nix::fcntl::fallocate(file, flags, signed(offset)?, signed(bytes)?)?)
 }
 
 /// Makes data, size and extended attributes durable.
 pub fn fdatasync(file: &impl AsFd) -> io::Result<()> {
+    note("fdatasync");
     Ok(nix::unistd::fdatasync(file)?)
 }
 
 /// Makes a file, or the entries of a directory, durable.
 pub fn fsync(file: &impl AsFd) -> io::Result<()> {
+    note("fsync");
     Ok(nix::unistd::fsync(file)?)
 }
 
 /// Makes the whole file system of `file` durable.
 pub fn syncfs(file: &impl AsFd) -> io::Result<()> {
+    note("syncfs");
     Ok(nix::unistd::syncfs(file)?)
 }
 
 /// Reads at `offset`; 0 is the end of the file.
 pub fn pread(file: &impl AsFd, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    note("pread");
     Ok(nix::sys::uio::pread(file, bytes, signed(offset)?)?)
 }
 
 /// Writes at `offset`; fewer bytes may be written than given.
 pub fn pwrite(file: &impl AsFd, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    note("pwrite");
     Ok(nix::sys::uio::pwrite(file, bytes, signed(offset)?)?)
 }
 
@@ -112,6 +120,7 @@ pub fn clone_range(
     to: &impl AsFd,
     to_offset: u64,
 ) -> io::Result<()> {
+    note("clone_range");
     let range = libc::file_clone_range {
         src_fd: i64::from(from.as_fd().as_raw_fd()),
         src_offset: offset,
@@ -130,6 +139,7 @@ pub fn copy_file_range(
     to_offset: u64,
     len: usize,
 ) -> io::Result<usize> {
+    note("copy_file_range");
     let (mut offset, mut to_offset) = (signed(offset)?, signed(to_offset)?);
     let (from, to) = (from.as_fd().as_raw_fd(), to.as_fd().as_raw_fd());
     // SAFETY: both offsets are locals that the call reads and advances; an interrupted call has advanced neither.
@@ -138,6 +148,7 @@ pub fn copy_file_range(
 
 /// Moves up to `len` bytes of a file to a socket; WouldBlock when the socket is non-blocking and full, 0 at the end of the file.
 pub fn sendfile(socket: &impl AsFd, file: &impl AsFd, offset: u64, len: usize) -> io::Result<usize> {
+    note("sendfile");
     let mut offset = signed(offset)?;
     let (socket, file) = (socket.as_fd().as_raw_fd(), file.as_fd().as_raw_fd());
     // SAFETY: the offset is a local that the call reads and advances.
@@ -161,6 +172,7 @@ pub struct Space {
 
 /// Room of the file system that `file` lies on.
 pub fn statfs(file: &impl AsFd) -> io::Result<Space> {
+    note("statfs");
     let s = nix::sys::statfs::fstatfs(file)?;
     let block = s.block_size() as u64;
     Ok(Space {
@@ -174,6 +186,7 @@ pub fn statfs(file: &impl AsFd) -> io::Result<Space> {
 
 /// Takes an exclusive lock that lives as long as the open file. False: another process has it.
 pub fn flock_exclusive(file: &impl AsFd) -> io::Result<bool> {
+    note("flock_exclusive");
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: flock takes two integers and touches no memory.
     match retry(|| unsafe { libc::flock(fd, libc::LOCK_EX | libc::LOCK_NB) }) {
@@ -208,6 +221,7 @@ struct CachestatRange {
 
 /// Asks what the page cache has of a range (`len` 0: to the end). Linux 6.5; ENOSYS before, which callers take as "unknown".
 pub fn cachestat(file: &impl AsFd, offset: u64, len: u64) -> io::Result<PageCache> {
+    note("cachestat");
     /// Number of cachestat(2), the same on every architecture.
     const CACHESTAT: libc::c_long = 451;
     let range = CachestatRange { offset, len };
@@ -220,12 +234,14 @@ pub fn cachestat(file: &impl AsFd, offset: u64, len: u64) -> io::Result<PageCach
 
 /// Asks the kernel to drop clean cached pages of a range (`len` 0: to the end).
 pub fn fadvise_dont_need(file: &impl AsFd, offset: u64, len: u64) -> io::Result<()> {
+    note("fadvise_dont_need");
     let advice = nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED;
     Ok(nix::fcntl::posix_fadvise(file, signed(offset)?, signed(len)?, advice)?)
 }
 
 /// Whether the file is open with O_DIRECT.
 pub fn uses_direct_io(file: &impl AsFd) -> io::Result<bool> {
+    note("uses_direct_io");
     let flags = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETFL)?;
     Ok(flags & libc::O_DIRECT != 0)
 }

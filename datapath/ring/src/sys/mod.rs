@@ -22,5 +22,7 @@ pub use socket::{
 };
 pub use xattr::{fgetxattr, fremovexattr, fsetxattr};
 
+pub(crate) use call::take_last;
 pub(crate) use file::empty_statx;
+pub(crate) use process::voluntary_switches;
 pub(crate) use socket::socket_address;

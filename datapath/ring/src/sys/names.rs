@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::dir::{Dir, OwningIter, Type};
 
-use super::call::retry;
+use super::call::{note, retry};
 use crate::{Fd, OpenHow};
 
 /// What a name leads to.
@@ -45,6 +45,7 @@ pub struct DirItem {
 
 /// Opens `path` under `dir` by openat2(2).
 pub fn openat2(dir: &impl AsFd, path: &CStr, how: OpenHow) -> io::Result<Fd> {
+    note("openat2");
     // SAFETY: open_how is plain integers, for which all zeroes is a value; it cannot be built otherwise.
     let mut kernel: libc::open_how = unsafe { std::mem::zeroed() };
     kernel.flags = (how.flags | libc::O_CLOEXEC) as u64;
@@ -60,6 +61,7 @@ pub fn openat2(dir: &impl AsFd, path: &CStr, how: OpenHow) -> io::Result<Fd> {
 
 /// Opens a directory by its path in the process's file system: where a mountpath begins.
 pub fn open_dir(path: &std::path::Path) -> io::Result<Fd> {
+    note("open_dir");
     use nix::fcntl::OFlag;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     Ok(nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?.into())
@@ -73,6 +75,7 @@ pub fn renameat2(
     to: &CStr,
     flags: u32,
 ) -> io::Result<()> {
+    note("renameat2");
     let (source, target) = (from_dir.as_fd().as_raw_fd(), to_dir.as_fd().as_raw_fd());
     // SAFETY: both names are C strings that live across the call.
     retry(|| unsafe { libc::renameat2(source, from.as_ptr(), target, to.as_ptr(), flags) }).map(drop)
@@ -80,6 +83,7 @@ pub fn renameat2(
 
 /// Gives a file opened with O_TMPFILE its first name; fails where the name exists.
 pub fn linkat_tmpfile(file: &impl AsFd, dir: &impl AsFd, name: &CStr) -> io::Result<()> {
+    note("linkat_tmpfile");
     let path = std::ffi::CString::new(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))?;
     let flags = nix::fcntl::AtFlags::AT_SYMLINK_FOLLOW;
     Ok(nix::unistd::linkat(nix::fcntl::AT_FDCWD, path.as_c_str(), dir, name, flags)?)
@@ -87,22 +91,26 @@ pub fn linkat_tmpfile(file: &impl AsFd, dir: &impl AsFd, name: &CStr) -> io::Res
 
 /// Removes a file.
 pub fn unlinkat(dir: &impl AsFd, name: &CStr) -> io::Result<()> {
+    note("unlinkat");
     Ok(nix::unistd::unlinkat(dir, name, nix::unistd::UnlinkatFlags::NoRemoveDir)?)
 }
 
 /// Removes an empty directory.
 pub fn rmdirat(dir: &impl AsFd, name: &CStr) -> io::Result<()> {
+    note("rmdirat");
     Ok(nix::unistd::unlinkat(dir, name, nix::unistd::UnlinkatFlags::RemoveDir)?)
 }
 
 /// Makes a directory.
 pub fn mkdirat(dir: &impl AsFd, name: &CStr, mode: u32) -> io::Result<()> {
+    note("mkdirat");
     Ok(nix::sys::stat::mkdirat(dir, name, nix::sys::stat::Mode::from_bits_truncate(mode))?)
 }
 
 /// The names of a directory but `.` and `..`, in the file system's order; the kernel is asked for some at a time. The
 /// position of `dir` itself does not move. After an error the rest is not known.
 pub fn read_dir<D: AsFd>(dir: &D) -> io::Result<ReadDir<'_, D>> {
+    note("read_dir");
     use nix::fcntl::OFlag;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let own = nix::fcntl::openat(dir, c".", flags, nix::sys::stat::Mode::empty())?;

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::call::{retry, retry_count};
+use super::call::{note, retry, retry_count};
 
 /// First guess at a value's size: a record is smaller in the common case.
 const GUESS: usize = 1024;
@@ -13,6 +13,7 @@ const VALUE_MAX: usize = 64 << 10;
 
 /// Value of an attribute; `None` when the file has none of that name.
 pub fn fgetxattr(file: &impl AsFd, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+    note("fgetxattr");
     let fd = file.as_fd().as_raw_fd();
     for size in [GUESS, VALUE_MAX] {
         let mut value = vec![0u8; size];
@@ -33,6 +34,7 @@ pub fn fgetxattr(file: &impl AsFd, name: &CStr) -> io::Result<Option<Vec<u8>>> {
 
 /// Sets an attribute, replacing what it was.
 pub fn fsetxattr(file: &impl AsFd, name: &CStr, value: &[u8]) -> io::Result<()> {
+    note("fsetxattr");
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: the call reads a C string and `value.len()` bytes of `value`.
     retry(|| unsafe { libc::fsetxattr(fd, name.as_ptr(), value.as_ptr().cast(), value.len(), 0) }).map(drop)
@@ -40,6 +42,7 @@ pub fn fsetxattr(file: &impl AsFd, name: &CStr, value: &[u8]) -> io::Result<()> 
 
 /// Removes an attribute. False: the file had none of that name.
 pub fn fremovexattr(file: &impl AsFd, name: &CStr) -> io::Result<bool> {
+    note("fremovexattr");
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: the call reads a C string.
     match retry(|| unsafe { libc::fremovexattr(fd, name.as_ptr()) }) {
