@@ -6,6 +6,9 @@ use std::time::Duration;
 use weir_ring::{Buf, Fd, Handle};
 use weir_types::limits;
 
+/// Sends of more bytes take turns with each other, so that small answers wait for one of them at most.
+const BULK_BYTES_MIN: usize = 64 << 10;
+
 /// What is received at a time of bytes that nobody wants.
 const DISCARD_BYTES: usize = 64 << 10;
 
@@ -131,6 +134,9 @@ impl Conn {
         let mut at = range.start;
         while at < range.end {
             let piece = at..range.end;
+            if piece.len() > BULK_BYTES_MIN {
+                self.handle.bulk_turn().await;
+            }
             let op = if more {
                 self.handle.send_more(&self.sock, buf, piece)
             } else {

@@ -66,6 +66,10 @@ pub struct ShardMetrics {
     pub overloaded: AtomicU64,
     /// Panics caught, each of which cost its connections.
     pub panics: AtomicU64,
+    /// Steps over 2 ms in which the shard's thread slept: it waited for a disk.
+    pub stalls_slept: AtomicU64,
+    /// Steps over 2 ms in which it ran, or had its CPU taken away.
+    pub stalls_ran: AtomicU64,
 }
 
 impl Default for ShardMetrics {
@@ -84,6 +88,8 @@ impl Default for ShardMetrics {
             bytes_out: AtomicU64::new(0),
             overloaded: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            stalls_slept: AtomicU64::new(0),
+            stalls_ran: AtomicU64::new(0),
         }
     }
 }
@@ -157,13 +163,19 @@ pub fn render(shards: &[std::sync::Arc<ShardMetrics>]) -> String {
         }
     });
     type Gauge = (&'static str, &'static str, &'static str, fn(&ShardMetrics) -> &AtomicU64);
-    let singles: [Gauge; 6] = [
+    let singles: [Gauge; 8] = [
         ("weir_connections", "gauge", "Connections open.", |m| &m.connections),
         ("weir_connections_accepted_total", "counter", "Connections accepted.", |m| &m.accepted),
         ("weir_received_bytes_total", "counter", "Bytes of bodies received.", |m| &m.bytes_in),
         ("weir_sent_bytes_total", "counter", "Bytes of bodies sent.", |m| &m.bytes_out),
         ("weir_overloaded_total", "counter", "Requests refused at a bound.", |m| &m.overloaded),
         ("weir_panics_total", "counter", "Panics caught.", |m| &m.panics),
+        ("weir_stalls_slept_total", "counter", "Steps over 2 ms that waited for a disk.", |m| {
+            &m.stalls_slept
+        }),
+        ("weir_stalls_ran_total", "counter", "Steps over 2 ms without the CPU, or of computing.", |m| {
+            &m.stalls_ran
+        }),
     ];
     for (name, kind, help, field) in singles {
         family(name, kind, help, &mut |out| {

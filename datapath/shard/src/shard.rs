@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -220,6 +220,7 @@ fn begin(
         counted.panics.fetch_add(1, Ordering::Relaxed);
         tracing::error!(shard = index, "a request panicked: {text}");
     });
+    watch_stalls(handle, index, metrics.clone());
     let shard = Shard {
         index,
         handle: handle.clone(),
@@ -233,6 +234,25 @@ fn begin(
     };
     Ok((shard, listener))
 }
+
+/// Counts the steps that took longer than a shard's may; one that slept broke the rule that a shard never waits for a disk.
+fn watch_stalls(handle: &Handle, index: usize, metrics: Arc<ShardMetrics>) {
+    let told = Cell::new(None::<Instant>);
+    handle.watch_stalls(STALL_MIN, move |stall| {
+        let count = if stall.slept { &metrics.stalls_slept } else { &metrics.stalls_ran };
+        count.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        if stall.slept && told.get().is_none_or(|at| now - at >= STALL_TELL) {
+            told.set(Some(now));
+            tracing::warn!(shard = index, "{stall}");
+        }
+    });
+}
+
+/// Steps of a shard that take longer are stalls.
+const STALL_MIN: Duration = Duration::from_millis(2);
+/// A stall is logged at most this often; all are counted.
+const STALL_TELL: Duration = Duration::from_secs(10);
 
 /// Accepts and hands each connection to the shard with the fewest. What already waits when the node begins to drain is
 /// taken in as well: its clients may have sent their requests.
