@@ -15,6 +15,9 @@ use weir_ring::{Buf, DiskRing, Fd, Handle, OpenHow, sys};
 use weir_store::{
     Access, Buffer, DirEntry, Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, FileStat, Space,
 };
+use weir_types::limits;
+
+use crate::ration::Ration;
 
 /// Alignment of O_DIRECT transfers, in bytes: the largest logical block in use.
 const ALIGN: usize = 4096;
@@ -26,8 +29,11 @@ const DIR_MODE: u32 = 0o750;
 /// Who works on the disk: how opens reach the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// A shard: must not block, opens through the ring.
-    Shard,
+    /// One of the node's `of` shards: must not block, opens through the ring.
+    Shard {
+        /// Shards of the node, which share the disk's ration of large transfers.
+        of: usize,
+    },
     /// A committer or walker: may block, opens by a system call.
     Background,
 }
@@ -41,6 +47,7 @@ struct Inner {
     ring: DiskRing,
     root: Fd,
     role: Role,
+    ration: Rc<Ration>,
     // Shared by the threads of a mountpath: said once, then every file is opened buffered.
     buffered_only: Arc<AtomicBool>,
 }
@@ -93,7 +100,12 @@ impl RingDisk {
     ) -> io::Result<Self> {
         let root = sys::open_dir(directory)?;
         let ring = handle.disk_ring().map_err(io::Error::other)?;
-        Ok(Self(Rc::new(Inner { handle, ring, root, role, buffered_only })))
+        let budget = match role {
+            Role::Shard { of } => (limits::DISK_BULK_BYTES / of.max(1)).max(limits::IO_BUFFER_BYTES),
+            Role::Background => limits::DISK_BACKGROUND_BYTES,
+        };
+        let ration = Ration::new(budget);
+        Ok(Self(Rc::new(Inner { handle, ring, root, role, ration, buffered_only })))
     }
 
     /// A buffer outside the pool, for work that must not wait for one while it holds another.
@@ -110,7 +122,7 @@ impl RingDisk {
         };
         let name = c_path(path)?;
         match self.0.role {
-            Role::Shard => self.0.ring.open(&self.0.root, name, how).await,
+            Role::Shard { .. } => self.0.ring.open(&self.0.root, name, how).await,
             Role::Background => sys::openat2(&self.0.root, &name, how),
         }
     }
@@ -251,8 +263,20 @@ impl Disk for RingDisk {
         (RingBuf(buf), result)
     }
 
+    async fn read_new(
+        &self,
+        file: &RingFile,
+        offset: u64,
+        len: usize,
+    ) -> Result<(RingBuf, Result<usize, DiskError>), DiskError> {
+        let _pass = self.0.ration.pass(len).await;
+        let buf = self.buffer(len).await?;
+        Ok(self.read(file, offset, len, buf).await)
+    }
+
     async fn write(&self, file: &RingFile, offset: u64, buf: RingBuf) -> (RingBuf, Result<(), DiskError>) {
         let len = buf.len();
+        let _pass = self.0.ration.pass(len).await;
         let body = if file.direct { len - len % ALIGN } else { len };
         let (mut buf, mut done) = self.write_all(&file.fd, offset, buf.0, 0..body).await;
         if done.is_ok() && body < len {

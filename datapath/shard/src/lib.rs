@@ -20,6 +20,7 @@ mod place;
 #[cfg(debug_assertions)]
 mod planted;
 mod put;
+mod ration;
 mod reserved;
 mod s3;
 mod serve;

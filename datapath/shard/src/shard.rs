@@ -211,7 +211,12 @@ fn begin(
         .map_err(|error| ShardError::Io { what: format!("listen on {listen}"), error })?;
     let mut volumes = Vec::with_capacity(shared.disks.len());
     for disk in &shared.disks {
-        let own = open_disk(handle.clone(), &disk.path, Role::Shard, &disk.buffered_only)?;
+        let own = open_disk(
+            handle.clone(),
+            &disk.path,
+            Role::Shard { of: shared.inbound.len() },
+            &disk.buffered_only,
+        )?;
         volumes.push(Volume::new(own, disk.mountpath.clone()));
     }
     let metrics = shared.metrics[index].clone();

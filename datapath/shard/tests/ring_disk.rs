@@ -22,7 +22,7 @@ const XFS_BYTES_MIN: u64 = 300 << 20;
 
 /// Runs `test` on a directory of the machine's own file system, on XFS and on tmpfs, by either way of opening.
 fn everywhere(test: impl Fn(&Path, Role)) {
-    for role in [Role::Shard, Role::Background] {
+    for role in [Role::Shard { of: 1 }, Role::Background] {
         let plain = tempfile::tempdir().unwrap();
         let mounted: Vec<_> =
             [Mounted::xfs(XFS_BYTES_MIN), Mounted::of_type("tmpfs")].into_iter().flatten().collect();
@@ -134,7 +134,7 @@ fn planted_links_are_never_followed() {
 #[test]
 fn a_file_system_that_refuses_direct_io_is_used_buffered() {
     let Some(mounted) = Mounted::of_type("ramfs") else { return };
-    for role in [Role::Shard, Role::Background] {
+    for role in [Role::Shard { of: 1 }, Role::Background] {
         let bench = Bench::new(&mounted.dir, role);
         let path = DiskPath::root().join(format!("{role:?}")).unwrap();
         let content = bytes(5, 100_001);
@@ -176,7 +176,7 @@ fn directories_are_listed_in_steps() {
 #[test]
 fn a_full_disk_keeps_nothing_half() {
     let Some(mounted) = Mounted::xfs(XFS_BYTES_MIN) else { return };
-    let mut n = Node::start(&mounted.dir, Role::Shard, 1);
+    let mut n = Node::start(&mounted.dir, Role::Shard { of: 1 }, 1);
     n.put("kept", &bytes(1, 100_000)).unwrap();
     let filler = std::fs::File::create(mounted.dir.join("filler")).unwrap();
     let free = n.bench.reactor.block_on(n.bench.disk.space()).unwrap().free;
@@ -197,7 +197,7 @@ fn a_full_disk_keeps_nothing_half() {
     assert_eq!(n.list(), ["kept"]);
     n.put("small", b"there is room for this").unwrap();
     drop(n);
-    let mut n = Node::start(&mounted.dir, Role::Shard, 2);
+    let mut n = Node::start(&mounted.dir, Role::Shard { of: 1 }, 2);
     n.settle();
     let whole: u64 = files(&mounted.dir)
         .iter()

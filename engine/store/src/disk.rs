@@ -102,6 +102,17 @@ pub trait Disk: Clone + 'static {
         len: usize,
         buf: Self::Buf,
     ) -> (Self::Buf, Result<usize, DiskError>);
+    /// [`Disk::buffer`] and [`Disk::read`] in one. A disk that rations large reads takes the buffer only when the read's
+    /// turn has come, so that those who wait hold none.
+    async fn read_new(
+        &self,
+        file: &Self::File,
+        offset: u64,
+        len: usize,
+    ) -> Result<(Self::Buf, Result<usize, DiskError>), DiskError> {
+        let buf = self.buffer(len).await?;
+        Ok(self.read(file, offset, len, buf).await)
+    }
     /// Writes all of `buf[..len]` at `offset`. On a file created `direct` the store's own writes begin on multiples of
     /// 4 KiB; those of [`crate::Writer::write`] begin where its caller's pieces end.
     async fn write(

@@ -213,8 +213,7 @@ pub(crate) async fn read_full<D: Disk>(
     offset: u64,
     len: usize,
 ) -> Result<D::Buf, DiskError> {
-    let buf = disk.buffer(len).await?;
-    let (mut buf, got) = disk.read(file, offset, len, buf).await;
+    let (mut buf, got) = disk.read_new(file, offset, len).await?;
     let mut have = got?;
     if have > len || buf.len() != have {
         return Err(DiskError::of_file("read", DiskErrorKind::Io));

@@ -61,6 +61,11 @@ pub const UPLOADS_MAX: usize = 10_000;
 pub const IO_BUFFER_BYTES: usize = 256 << 10;
 /// Registered I/O buffers of one shard.
 pub const IO_BUFFERS: usize = 512;
+/// Bytes of large reads and writes that a node's shards have in flight on one disk, at most: enough to keep it busy, few
+/// enough that a small read need not wait long behind them.
+pub const DISK_BULK_BYTES: usize = 1 << 20;
+/// The same for each thread that works in the background.
+pub const DISK_BACKGROUND_BYTES: usize = 256 << 10;
 /// Block covered by one block checksum, at most, in bytes.
 pub const CHECKSUM_BLOCK_BYTES_MAX: u32 = 256 << 10;
 /// Block checksums kept inside the metadata record; more go beside the object.

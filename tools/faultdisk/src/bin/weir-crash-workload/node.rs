@@ -68,7 +68,7 @@ pub(crate) fn live<F: Future<Output = Result<(), Failure>>>(
     let (mountpath, changes) = started.recv().map_err(|_| "the committer's thread ended")??;
     let reactor = Reactor::new(&config())?;
     let handle = reactor.handle();
-    let disk = disk(&handle, &life.root, Role::Shard, life.skip)?;
+    let disk = disk(&handle, &life.root, Role::Shard { of: 1 }, life.skip)?;
     let volume = Rc::new(Volume::new(disk, mountpath));
     let node = Node { volume, handle, changes, now: Rc::default() };
     let result = reactor.block_on(clients(node));
@@ -84,7 +84,7 @@ fn config() -> ReactorConfig {
 
 fn disk(handle: &Handle, root: &Path, role: Role, skip: Skip) -> Result<Skipping, Failure> {
     let disk = RingDisk::open_root(handle.clone(), root, role, Arc::new(AtomicBool::new(false)))?;
-    Ok(Skipping { disk, skip, active: Rc::new(Cell::new(role == Role::Shard)) })
+    Ok(Skipping { disk, skip, active: Rc::new(Cell::new(role != Role::Background)) })
 }
 
 type Started = Result<(Arc<Mountpath<RingFile>>, Sender<Request<RingFile>>), String>;
