@@ -143,3 +143,22 @@ pub const LISTEN_BACKLOG: u32 = 1024;
 pub const WALKER_QUEUE_MAX: usize = 1024;
 /// Connections on their way from the shard that accepted them to the one that serves them.
 pub const HANDOVER_QUEUE_MAX: usize = 4096;
+
+/// Connections of one run of the load generator.
+pub const LOAD_CONNECTIONS_MAX: usize = 16 << 10;
+/// Threads of the load generator.
+pub const LOAD_THREADS_MAX: usize = 256;
+/// Endpoints of one run, and servers that one connection's redirects may lead to.
+pub const LOAD_ENDPOINTS_MAX: usize = 64;
+/// Seconds that the load generator measures, and that its report has a row for: a day.
+pub const LOAD_SECONDS_MAX: u64 = 24 * 3600;
+/// Requests of an open loop that wait in one thread for a connection; later ones are counted and left out.
+pub const LOAD_QUEUE_MAX: u64 = 1 << 20;
+/// Bytes of the answers to requests that failed, kept for the report's message, each.
+pub const LOAD_ERROR_BYTES_MAX: usize = 300;
+/// Kinds of failures that a report tells apart.
+pub const LOAD_FAILURES_MAX: usize = 64;
+/// Bytes that the load generator makes or checks at a time, for each connection.
+pub const LOAD_CHUNK_BYTES: usize = 128 << 10;
+/// Seconds that requests under way at the end of a run are waited for.
+pub const LOAD_DRAIN_SECONDS_MAX: u64 = 10;

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{self, completion, create, evict, get, head, ls, put, rm, rmb, show, token};
+use crate::commands::{self, completion, create, evict, get, head, load, ls, put, rm, rmb, show, token};
 use crate::error::ToolError;
 use crate::{playground, serve};
 
@@ -59,6 +59,8 @@ pub(crate) enum Command {
     /// Show the cluster, or a bucket's properties
     #[command(subcommand)]
     Show(show::ShowCommand),
+    /// Put load on a server and measure what it bears
+    Load(load::LoadArgs),
     /// Issue a bearer token with the key of a node on this machine
     Token(token::TokenArgs),
     /// Print the completion script of a shell
@@ -80,6 +82,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), ToolError> {
         Command::Rmb(args) => rmb::run(&context()?, args),
         Command::Evict(args) => evict::run(&context()?, args),
         Command::Show(command) => show::run(&context()?, command),
+        Command::Load(args) => load::run(&cli.common, args),
         Command::Token(args) => token::run(&context()?, args),
         Command::Completion(args) => completion::run(args),
     }
@@ -119,6 +122,8 @@ mod tests {
         check("weir completion bash", true);
         check("weir playground --dir /tmp/x --port 8080 --mountpaths 2 --origin http://h", true);
         check("weir serve --config f.toml --shards 4", true);
+        check("weir load get --endpoint http://h:1 --json - --server-pid 1", true);
+        check("weir load --help", true);
         check("weir nothing", false);
     }
 }

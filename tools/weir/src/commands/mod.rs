@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod evict;
 pub(crate) mod get;
 pub(crate) mod head;
+pub(crate) mod load;
 pub(crate) mod ls;
 pub(crate) mod parallel;
 pub(crate) mod put;
