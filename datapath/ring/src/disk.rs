@@ -153,6 +153,11 @@ impl DiskRing {
         )
     }
 
+    /// Sets the file's size (Linux 6.9; EINVAL before).
+    pub fn ftruncate(&self, file: &Fd, bytes: u64) -> Operation<io::Result<()>> {
+        self.simple(file, opcode::Ftruncate::new(types::Fd(file.as_raw_fd()), bytes).build())
+    }
+
     /// An operation on one descriptor, without memory.
     fn simple(&self, fd: &Fd, entry: squeue::Entry) -> Operation<io::Result<()>> {
         let held = Held { fds: [Some(fd.clone()), None], ..Held::default() };

@@ -187,6 +187,23 @@ fn more_operations_than_the_ring_has_entries() {
 }
 
 #[test]
+fn a_file_is_cut_and_grown_through_the_ring() {
+    everywhere(async |handle| {
+        let (_keep, dir) = directory();
+        let disk = handle.disk_ring().unwrap();
+        let file = create(&disk, &dir, "file").await;
+        for size in [10_000u64, 4096, 0, 1 << 20] {
+            match disk.ftruncate(&file, size).await {
+                // Before Linux 6.9.
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => return,
+                done => done.unwrap(),
+            }
+            assert_eq!(sys::fstat(&file).unwrap().size, size);
+        }
+    });
+}
+
+#[test]
 fn buffers_of_another_reactor_are_not_taken_for_registered() {
     let (_keep, dir) = directory();
     let other = Reactor::new(&config()).unwrap();

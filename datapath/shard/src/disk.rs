@@ -302,7 +302,15 @@ impl Disk for RingDisk {
     }
 
     async fn truncate(&self, file: &RingFile, bytes: u64) -> Result<(), DiskError> {
-        sys::ftruncate(&file.fd, bytes).map_err(|e| at("truncate", &file.path, &e))
+        let done = match self.0.role {
+            Role::Shard { .. } => match self.0.ring.ftruncate(&file.fd, bytes).await {
+                // A kernel whose rings cannot: rather wait than not do it.
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => sys::ftruncate(&file.fd, bytes),
+                done => done,
+            },
+            Role::Background => sys::ftruncate(&file.fd, bytes),
+        };
+        done.map_err(|e| at("truncate", &file.path, &e))
     }
 
     async fn sync(&self, file: &RingFile) -> Result<(), DiskError> {

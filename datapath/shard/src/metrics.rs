@@ -68,6 +68,8 @@ pub struct ShardMetrics {
     pub panics: AtomicU64,
     /// Steps over 2 ms in which the shard's thread slept: it waited for a disk.
     pub stalls_slept: AtomicU64,
+    /// The longest of them, in microseconds.
+    pub stall_slept_longest: AtomicU64,
     /// Steps over 2 ms in which it ran, or had its CPU taken away.
     pub stalls_ran: AtomicU64,
 }
@@ -89,6 +91,7 @@ impl Default for ShardMetrics {
             overloaded: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             stalls_slept: AtomicU64::new(0),
+            stall_slept_longest: AtomicU64::new(0),
             stalls_ran: AtomicU64::new(0),
         }
     }
@@ -163,7 +166,7 @@ pub fn render(shards: &[std::sync::Arc<ShardMetrics>]) -> String {
         }
     });
     type Gauge = (&'static str, &'static str, &'static str, fn(&ShardMetrics) -> &AtomicU64);
-    let singles: [Gauge; 8] = [
+    let singles: [Gauge; 9] = [
         ("weir_connections", "gauge", "Connections open.", |m| &m.connections),
         ("weir_connections_accepted_total", "counter", "Connections accepted.", |m| &m.accepted),
         ("weir_received_bytes_total", "counter", "Bytes of bodies received.", |m| &m.bytes_in),
@@ -172,6 +175,9 @@ pub fn render(shards: &[std::sync::Arc<ShardMetrics>]) -> String {
         ("weir_panics_total", "counter", "Panics caught.", |m| &m.panics),
         ("weir_stalls_slept_total", "counter", "Steps over 2 ms that waited for a disk.", |m| {
             &m.stalls_slept
+        }),
+        ("weir_stall_slept_longest_us", "gauge", "The longest of them, in microseconds.", |m| {
+            &m.stall_slept_longest
         }),
         ("weir_stalls_ran_total", "counter", "Steps over 2 ms without the CPU, or of computing.", |m| {
             &m.stalls_ran

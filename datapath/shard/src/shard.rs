@@ -246,6 +246,9 @@ fn watch_stalls(handle: &Handle, index: usize, metrics: Arc<ShardMetrics>) {
     handle.watch_stalls(STALL_MIN, move |stall| {
         let count = if stall.slept { &metrics.stalls_slept } else { &metrics.stalls_ran };
         count.fetch_add(1, Ordering::Relaxed);
+        if stall.slept {
+            metrics.stall_slept_longest.fetch_max(stall.took.as_micros() as u64, Ordering::Relaxed);
+        }
         let now = Instant::now();
         if stall.slept && told.get().is_none_or(|at| now - at >= STALL_TELL) {
             told.set(Some(now));
