@@ -235,6 +235,7 @@ fn attach(
 ) -> Result<Vec<CommitterThread>, NodeError> {
     let boot = sys::boot_id().map_err(|error| NodeError::Io { what: "boot ID".into(), error })?;
     let mut registry = Registry::read(&config.dir)?;
+    registry.settle(&config.mountpaths)?;
     let mut committers = Vec::with_capacity(config.mountpaths.len());
     for path in &config.mountpaths {
         let mut options = MountpathOptions::new(BootId(boot));

@@ -1,6 +1,7 @@
-//! Which disks the node knows: path, identity and epoch of each, so that a swapped or stale one is refused.
+//! Which disks the node knows: path, identity and epoch of each, so that a swapped or stale one is refused, and so is
+//! another set of disks while there are objects: an object's disk follows from the paths of all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ pub(crate) struct Registry {
 struct Known {
     uuid: String,
     epoch: u64,
+    /// Set by the operator when the disk is lost and an empty one is mounted at its path.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    replaced: bool,
 }
 
 impl Registry {
@@ -37,10 +41,36 @@ impl Registry {
         }
     }
 
+    /// Takes `configured` for the set of disks from now on. Another set than the one before is refused unless no disk
+    /// of either holds an object; a disk of the old set that is not there cannot tell.
+    pub(crate) fn settle(&mut self, configured: &[PathBuf]) -> Result<(), NodeError> {
+        let now: BTreeSet<String> = configured.iter().map(|path| key(path)).collect();
+        let missing: Vec<_> = self.mountpaths.keys().filter(|path| !now.contains(*path)).cloned().collect();
+        let added: Vec<_> = now.iter().filter(|path| !self.mountpaths.contains_key(*path)).cloned().collect();
+        if self.mountpaths.is_empty() || (missing.is_empty() && added.is_empty()) {
+            return Ok(());
+        }
+        for path in now.iter().chain(&missing).map(Path::new) {
+            let unseen = missing.iter().any(|m| Path::new(m) == path) && !is_marked(path);
+            if unseen || holds_objects(path)? {
+                return Err(NodeError::MountpathSet {
+                    expected: self.mountpaths.keys().cloned().collect::<Vec<_>>().join(", "),
+                    got: configured.iter().map(|path| key(path)).collect::<Vec<_>>().join(", "),
+                    why: match unseen {
+                        true => format!("{} is not there to tell whether it holds objects", path.display()),
+                        false => format!("{} holds objects", path.display()),
+                    },
+                });
+            }
+        }
+        self.mountpaths.retain(|path, _| now.contains(path));
+        Ok(())
+    }
+
     /// What to expect of the disk at `path`: what is remembered; of a new one its own word, or nothing if it is empty.
     pub(crate) fn expect(&self, path: &Path, cluster: &str, node: &str) -> Attach {
-        let known = self.mountpaths.get(&key(path));
-        let marked = path.join(".weir/identity").exists();
+        let known = self.mountpaths.get(&key(path)).filter(|known| !known.replaced);
+        let marked = is_marked(path);
         let fresh = || uuid::Uuid::new_v4().to_string();
         Attach {
             cluster: cluster.to_owned(),
@@ -53,7 +83,7 @@ impl Registry {
 
     /// Remembers an attached disk.
     pub(crate) fn note(&mut self, path: &Path, identity: &Identity) {
-        let known = Known { uuid: identity.mountpath.clone(), epoch: identity.epoch };
+        let known = Known { uuid: identity.mountpath.clone(), epoch: identity.epoch, replaced: false };
         self.mountpaths.insert(key(path), known);
     }
 
@@ -73,8 +103,37 @@ impl Registry {
     }
 }
 
+/// The path as it was written: placement takes it by its bytes, so `/m/` is not `/m`.
 fn key(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+fn is_marked(path: &Path) -> bool {
+    path.join(".weir/identity").exists()
+}
+
+/// Whether any file is beneath a bucket's directory; these, and no others, begin with `@` (docs/FORMAT.md). A path
+/// where nothing is holds none.
+fn holds_objects(root: &Path) -> Result<bool, NodeError> {
+    let mut dirs = vec![root.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        let failed = |error| NodeError::Io { what: dir.display().to_string(), error };
+        let entries = match fs::read_dir(&dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            if dir == root && !entry.file_name().as_encoded_bytes().starts_with(b"@") {
+                continue;
+            }
+            if !entry.file_type().map_err(failed)?.is_dir() {
+                return Ok(true);
+            }
+            dirs.push(entry.path());
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -100,5 +159,62 @@ mod tests {
         fs::create_dir_all(moved.join(".weir")).unwrap();
         fs::write(moved.join(".weir/identity"), "").unwrap();
         assert_eq!(registry.expect(&moved, "c", "n").mountpath, None);
+    }
+
+    #[test]
+    fn another_set_of_disks_is_refused_while_there_are_objects() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = |name: &str| dir.path().join(name);
+        let attached = |names: &[&str]| {
+            let mut registry = Registry::default();
+            for name in names {
+                fs::create_dir_all(disk(name).join(".weir")).unwrap();
+                fs::write(disk(name).join(".weir/identity"), "").unwrap();
+                let identity = Identity {
+                    cluster: "c".into(),
+                    node: "n".into(),
+                    mountpath: (*name).into(),
+                    format: 1,
+                    epoch: 1,
+                };
+                registry.note(&disk(name), &identity);
+            }
+            registry
+        };
+        let check = |known: &[&str], configured: &[&str]| {
+            let mut registry = attached(known);
+            let paths: Vec<_> = configured.iter().map(|name| disk(name)).collect();
+            registry.settle(&paths).map(|()| registry.mountpaths.len()).map_err(|e| e.to_string())
+        };
+        assert_eq!(check(&[], &["a", "b"]), Ok(0), "a first start");
+        assert_eq!(check(&["a", "b"], &["b", "a"]), Ok(2), "order means nothing");
+        assert_eq!(check(&["a", "b"], &["a", "c"]), Ok(1), "nothing is stored");
+        fs::create_dir_all(disk("b/@ais/bucket/%ob/deep")).unwrap();
+        assert_eq!(check(&["a", "b"], &["a"]), Ok(1), "directories hold nothing");
+        fs::write(disk("b/@ais/bucket/%ob/deep/object"), "").unwrap();
+        for configured in [&["a"][..], &["b"], &["a", "b", "c"], &["a", "c"], &["a", "b/"]] {
+            let error = check(&["a", "b"], configured).unwrap_err();
+            assert!(error.contains("holds objects") && error.contains("expected"), "{error}");
+        }
+        assert_eq!(check(&["a", "b"], &["a", "b"]), Ok(2));
+        fs::remove_file(disk("b/@ais/bucket/%ob/deep/object")).unwrap();
+        let mut registry = attached(&["a", "b"]);
+        fs::remove_dir_all(disk("b")).unwrap();
+        let error = registry.settle(&[disk("a")]).unwrap_err().to_string();
+        assert!(error.contains("is not there"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_said_to_be_replaced_may_be_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("mp1");
+        let text = format!("[mountpaths.{:?}]\nuuid = \"m\"\nepoch = 3\n", key(&disk));
+        fs::write(dir.path().join(FILE), &text).unwrap();
+        assert!(!Registry::read(dir.path()).unwrap().expect(&disk, "c", "n").create);
+        fs::write(dir.path().join(FILE), text + "replaced = true\n").unwrap();
+        let mut registry = Registry::read(dir.path()).unwrap();
+        registry.settle(std::slice::from_ref(&disk)).unwrap();
+        let expected = registry.expect(&disk, "c", "n");
+        assert!(expected.create && expected.epoch_min == 0 && expected.mountpath.as_deref() != Some("m"));
     }
 }
