@@ -37,7 +37,7 @@ class Read:
         self.first = self.last = None
         self.bytes, self.wrong = 0, None
         with socket.create_connection(("127.0.0.1", port), timeout=300) as s:
-            s.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            s.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             head = b""
             while b"\r\n\r\n" not in head:
                 more = s.recv(65536)
@@ -277,7 +277,7 @@ def test_the_first_reader_goes_away(cold):
     origin.set(conn=8e6)
     origin.reset()
     first = socket.create_connection(("127.0.0.1", node.port))
-    first.sendall(b"GET /s3/cold/left HTTP/1.1\r\nHost: x\r\n\r\n")
+    first.sendall(b"GET /s3/cold/left HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert first.recv(100).startswith(b"HTTP/1.1 200")
     first.close()
     Read(node.port, "/s3/cold/left", "left", 8 * MIB)

@@ -125,7 +125,7 @@ def test_sigterm_drains(start):
     assert once(node.port, "PUT", "/drain").status == 200
     with Wire(node.port) as wire:
         body = data.content("drain", 100_000)
-        wire.send(b"PUT /drain/o HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + body[:50_000])
+        wire.send(b"PUT /drain/o HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + body[:50_000])
         node.process.terminate()
         wire.send(body[50_000:])
         assert wire.read().status == 200

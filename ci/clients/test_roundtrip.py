@@ -115,7 +115,7 @@ def test_memory_while_64_clients_move_1_gib_objects(node, bucket):
 def drain(port, target, size):
     """Reads and counts a body without looking at it."""
     with socket.create_connection(("127.0.0.1", port), timeout=300) as s:
-        s.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        s.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         buffer, total = memoryview(bytearray(MIB)), 0
         while n := s.recv_into(buffer):
             total += n

@@ -47,6 +47,9 @@ pub struct AuthConfig {
     /// Whether AIS requests need a bearer token, signed with the key in `<dir>/token.key` (made at first start).
     /// Implied when there are access keys.
     pub tokens: bool,
+    /// Without credentials: what `Host` may name besides loopback addresses, `localhost` and `s3_domain` with its
+    /// buckets. One that begins with a dot stands for all names below it. A page of such a host reads everything here.
+    pub hosts: Vec<String>,
 }
 
 /// One S3 access key.

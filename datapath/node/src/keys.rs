@@ -15,7 +15,7 @@ const KEY_BYTES: usize = 32;
 /// The gate that the configuration asks for.
 pub(crate) fn gate(config: &NodeConfig, cluster: &str) -> Result<Gate, NodeError> {
     if !config.has_credentials() {
-        return Ok(Gate::anonymous_loopback_only().for_cluster(cluster));
+        return Ok(Gate::anonymous_loopback_only().for_cluster(cluster).for_hosts(hosts(config)));
     }
     let keys = &config.auth.access_keys;
     let credentials = Credentials {
@@ -24,6 +24,13 @@ pub(crate) fn gate(config: &NodeConfig, cluster: &str) -> Result<Gate, NodeError
     };
     let bad = |e: weir_auth::AuthError| NodeError::Config { place: "auth".into(), got: e.to_string() };
     Ok(Gate::new(credentials).map_err(bad)?.for_cluster(cluster))
+}
+
+/// Hosts of this node beside loopback: those listed, and those that address buckets.
+fn hosts(config: &NodeConfig) -> Vec<String> {
+    let domain = &config.s3_domain;
+    let buckets = (!domain.is_empty()).then(|| [domain.clone(), format!(".{domain}")]);
+    config.auth.hosts.iter().cloned().chain(buckets.into_iter().flatten()).collect()
 }
 
 fn token_key(path: &Path) -> Result<Secret, NodeError> {

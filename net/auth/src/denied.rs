@@ -68,6 +68,12 @@ pub enum Denied {
     /// An anonymous request that a browser made on behalf of another site.
     #[error("without credentials, requests made by other web sites are not served")]
     CrossSite,
+    /// An anonymous request under a host that is not this one's.
+    #[error(
+        "without credentials, requests are served under 127.0.0.1, [::1] or localhost, and under the hosts that the \
+         configuration lists (auth.hosts): the Host header names another"
+    )]
+    ForeignHost,
     /// The credential is good but does not allow the operation.
     #[error("access denied: permission bits {:#x} are needed", .0.0)]
     Forbidden(Access),
@@ -83,6 +89,7 @@ impl Denied {
             | Self::Unsigned
             | Self::NotLoopback
             | Self::CrossSite
+            | Self::ForeignHost
             | Self::Forbidden(_) => (403, "AccessDenied"),
             Self::Ambiguous | Self::PayloadHash => (400, "InvalidArgument"),
             Self::Mechanism => (400, "InvalidRequest"),
@@ -103,7 +110,7 @@ impl Denied {
     /// (AIS `ais/prxauth.go`).
     pub fn ais_status(&self) -> u16 {
         match self {
-            Self::Forbidden(_) | Self::NotLoopback | Self::CrossSite => 403,
+            Self::Forbidden(_) | Self::NotLoopback | Self::CrossSite | Self::ForeignHost => 403,
             Self::BadEscape => 400,
             _ => 401,
         }

@@ -40,8 +40,13 @@ pub struct Gate {
 
 #[derive(Clone)]
 enum Kind {
-    Anonymous,
-    Checked { keys: AccessKeys, tokens: Option<Arc<Tokens>>, cluster_uuid: Arc<str> },
+    /// With the hosts that it serves under besides those of loopback.
+    Anonymous(Arc<[String]>),
+    Checked {
+        keys: AccessKeys,
+        tokens: Option<Arc<Tokens>>,
+        cluster_uuid: Arc<str>,
+    },
 }
 
 struct Tokens {
@@ -63,9 +68,21 @@ impl Gate {
     }
 
     /// A gate that admits everyone on this host with every right, and nobody else. The node refuses to listen off
-    /// loopback with it; the gate refuses such peers besides, and requests that a browser makes for another site.
+    /// loopback with it; the gate refuses such peers besides, and requests that a browser makes for another site: by
+    /// their `Origin`, and by a `Host` that is no name of loopback, which is how a page reads whose own name was
+    /// made to resolve to loopback.
     pub fn anonymous_loopback_only() -> Self {
-        Self { kind: Kind::Anonymous }
+        Self { kind: Kind::Anonymous(Arc::new([])) }
+    }
+
+    /// The same gate, which serves anonymous requests under these hosts too. One that begins with a dot stands for all
+    /// names below it.
+    #[must_use]
+    pub fn for_hosts(mut self, more: impl IntoIterator<Item = String>) -> Self {
+        if let Kind::Anonymous(hosts) = &mut self.kind {
+            *hosts = more.into_iter().map(|host| host.to_ascii_lowercase()).collect();
+        }
+        self
     }
 
     /// The same gate for the cluster of this UUID, which the bucket and cluster entries of tokens may name.
@@ -88,13 +105,13 @@ impl Gate {
 
     /// Whether requests without a credential are admitted (from this host only).
     pub fn anonymous_allowed(&self) -> bool {
-        matches!(self.kind, Kind::Anonymous)
+        matches!(self.kind, Kind::Anonymous(_))
     }
 
     /// Judges a request by its head.
     pub fn admit(&self, head: &Head<'_>, arrival: &Arrival) -> Result<Grant, Denied> {
         match &self.kind {
-            Kind::Anonymous => admit_anonymous(head, arrival.peer),
+            Kind::Anonymous(hosts) => admit_anonymous(head, arrival.peer, hosts),
             Kind::Checked { keys, tokens, cluster_uuid } => {
                 let tokens = tokens.as_deref();
                 match Presented::of(head)? {
@@ -170,9 +187,13 @@ fn scheme(value: &str) -> Option<(&'static str, &str)> {
     }
 }
 
-fn admit_anonymous(head: &Head<'_>, peer: IpAddr) -> Result<Grant, Denied> {
+fn admit_anonymous(head: &Head<'_>, peer: IpAddr, hosts: &[String]) -> Result<Grant, Denied> {
     if !peer.to_canonical().is_loopback() {
         return Err(Denied::NotLoopback);
+    }
+    let host = name_of(head.host().unwrap_or_default());
+    if !is_local(host) && !hosts.iter().any(|listed| fits(host, listed)) {
+        return Err(Denied::ForeignHost);
     }
     if head.headers("origin").any(|origin| !is_local_origin(origin)) {
         return Err(Denied::CrossSite);
@@ -182,13 +203,27 @@ fn admit_anonymous(head: &Head<'_>, peer: IpAddr) -> Result<Grant, Denied> {
 
 /// Whether a browser page of this origin was itself served from this host.
 fn is_local_origin(origin: &str) -> bool {
-    let Some((_, authority)) = origin.split_once("://") else { return false };
-    let host = match authority.strip_prefix('[') {
+    origin.split_once("://").is_some_and(|(_, authority)| is_local(name_of(authority)))
+}
+
+/// The host of an authority, without port and brackets.
+fn name_of(authority: &str) -> &str {
+    match authority.strip_prefix('[') {
         Some(inner) => inner.split_once(']').map_or("", |(host, _)| host),
         None => authority.split_once(':').map_or(authority, |(host, _)| host),
-    };
+    }
+}
+
+fn is_local(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// Whether `host` is the listed one (in lower case), or below it if that begins with a dot.
+fn fits(host: &str, listed: &str) -> bool {
+    let Some(at) = host.len().checked_sub(listed.len()) else { return false };
+    (at == 0 || listed.starts_with('.'))
+        && host.get(at..).is_some_and(|tail| !tail.is_empty() && tail.eq_ignore_ascii_case(listed))
 }
 
 /// The body rule of a request without a signature chain.

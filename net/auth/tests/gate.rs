@@ -49,6 +49,7 @@ fn a_gate_without_credentials_serves_this_host_only() {
         let (head, _) = parse_head(request.as_bytes(), &mut slots).unwrap().unwrap();
         gate.admit(&head, &Arrival { peer: peer.parse::<IpAddr>().unwrap(), now: DAY })
     };
+    let plain = |kind, lines: &str| local(plain(kind, lines));
     for peer in ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"] {
         let grant = admit_from(peer, &plain(0, "")).unwrap();
         assert_eq!(*grant.principal(), Principal::Anonymous);
@@ -82,11 +83,56 @@ fn a_gate_without_credentials_serves_this_host_only() {
         ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "UnsignedChunks { trailer: false }"),
         ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "UnsignedChunks { trailer: true }"),
     ] {
-        let request = changed(move |p| p.payload = payload.to_owned())(8).in_header();
+        let request = local(changed(move |p| p.payload = payload.to_owned())(8).in_header());
         let grant = admit_from("::1", &request).unwrap();
         assert_eq!(format!("{:?}", grant.body_rule()), rule);
     }
     assert_eq!(gate.issue("a", Access::ALL, 60, DAY), Err(AuthError::NoTokenKey));
+}
+
+/// The request, sent to this host by a name of it.
+fn local(request: String) -> String {
+    let sent = request.to_ascii_lowercase();
+    let at = sent.find("\r\nhost: ").unwrap() + 8;
+    let end = at + request[at..].find("\r\n").unwrap();
+    format!("{}localhost:8080{}", &request[..at], &request[end..])
+}
+
+#[test]
+fn a_gate_without_credentials_serves_under_its_own_names_only() {
+    let check = |gate: &Gate, host: &str, served: bool| {
+        for line in ["GET /", "PUT /bucket/object", "GET /v1/daemon?what=smap", "GET /metrics"] {
+            let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let mut slots = HeaderSlots::default();
+            let (head, _) = parse_head(request.as_bytes(), &mut slots).unwrap().unwrap();
+            let got = gate.admit(&head, &Arrival { peer: IpAddr::from([127, 0, 0, 1]), now: DAY });
+            assert_eq!(got.err(), (!served).then_some(Denied::ForeignHost), "{host:?}");
+        }
+    };
+    let gate = Gate::anonymous_loopback_only();
+    let own =
+        ["localhost", "LocalHost:8080", "127.0.0.1", "127.9.9.9:80", "[::1]:8080", "[::ffff:127.0.0.1]"];
+    let foreign = [
+        "rebound.example",
+        "rebound.example:8080",
+        "localhost.rebound.example",
+        "127.0.0.1.rebound.example",
+        "10.0.0.1",
+        "0.0.0.0",
+        "[2001:db8::1]",
+        "b.s3.lab",
+        "s3.lab",
+    ];
+    own.iter().for_each(|host| check(&gate, host, true));
+    foreign.iter().for_each(|host| check(&gate, host, false));
+    let listing = gate.for_hosts(["S3.lab".to_owned(), ".s3.lab".into(), "node".into()]);
+    own.iter().for_each(|host| check(&listing, host, true));
+    for host in ["s3.lab", "S3.LAB:80", "b.s3.lab:8080", "a.b.s3.lab", "Node"] {
+        check(&listing, host, true);
+    }
+    for host in ["rebound.example", "xs3.lab", "s3.lab.evil", "b.node", "node.evil"] {
+        check(&listing, host, false);
+    }
 }
 
 #[test]
@@ -216,6 +262,7 @@ fn denials_are_answered_in_both_dialects() {
         (Denied::TokenExpired, (400, "ExpiredToken"), 401),
         (Denied::BadEscape, (400, "InvalidURI"), 400),
         (Denied::NotLoopback, (403, "AccessDenied"), 403),
+        (Denied::ForeignHost, (403, "AccessDenied"), 403),
         (Denied::Forbidden(Access::PUT), (403, "AccessDenied"), 403),
     ] {
         assert_eq!((denied.s3(), denied.ais_status()), (s3, ais), "{denied:?}");
