@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_control::{
-    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemotePage,
-    RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemoteOrigin,
+    RemotePage, RemoteQuery, Upload,
 };
 use weir_origin::{OriginError, OriginsHandle, RemoteBucket};
 use weir_shard::{CommitError, Disk, Op, ShardMetrics, WalkerPort, disk_of, render_metrics};
@@ -164,7 +164,7 @@ impl Backend for NodeBackend {
                 limit: query.list.limit,
                 continuation: query.continuation.clone(),
             };
-            let page = self.origin(bucket.provider)?.list_page(&RemoteBucket::of(bucket), list).await;
+            let page = self.origin(bucket.provider)?.list_page(&remote_bucket(bucket, &query.origin), list).await;
             let page = page.map_err(|e| origin_error(bucket, e))?;
             let entry = |e: weir_origin::ListEntry| RemoteEntry {
                 name: e.name,
@@ -182,9 +182,9 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn remote_head<'a>(&'a self, bucket: &'a Bucket, endpoint: Option<&'a str>) -> BackendFuture<'a, ()> {
+    fn remote_head<'a>(&'a self, bucket: &'a Bucket, origin: &'a RemoteOrigin) -> BackendFuture<'a, ()> {
         Box::pin(async move {
-            let remote = RemoteBucket::of(bucket).at(endpoint.unwrap_or_default());
+            let remote = remote_bucket(bucket, origin);
             let found = self.origin(bucket.provider)?.head_bucket(&remote).await;
             found.map(drop).map_err(|e| origin_error(bucket, e))
         })
@@ -293,6 +293,11 @@ fn merge(pages: Vec<weir_store::Page>, disks: &[Disk], limit: usize) -> LocalPag
     }
     kept.next = (more || total > limit).then_some(last).filter(|_| limit > 0 && total > 0);
     kept
+}
+
+fn remote_bucket(bucket: &Bucket, origin: &RemoteOrigin) -> RemoteBucket {
+    let (endpoint, region) = (origin.endpoint.as_deref(), origin.region.as_deref());
+    RemoteBucket::of(bucket).at(endpoint.unwrap_or_default()).in_region(region.unwrap_or_default())
 }
 
 fn commit_error(error: CommitError) -> BackendError {

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use weir_cluster::BucketProps;
 use weir_store::{ListQuery, Record, StoreError, Terms};
 use weir_types::{Bucket, ObjectName, Provider};
 
@@ -48,9 +49,8 @@ pub trait Backend: Send + Sync + 'static {
     fn remote_page<'a>(&'a self, bucket: &'a Bucket, query: &'a RemoteQuery)
     -> BackendFuture<'a, RemotePage>;
 
-    /// Whether the origin has the bucket: [`BackendError::NoBucket`] if it does not. `endpoint` is the property
-    /// `extra.aws.endpoint` that the bucket is about to get; without it a known bucket's own applies.
-    fn remote_head<'a>(&'a self, bucket: &'a Bucket, endpoint: Option<&'a str>) -> BackendFuture<'a, ()>;
+    /// Whether the origin at `origin` has the bucket: [`BackendError::NoBucket`] if it does not.
+    fn remote_head<'a>(&'a self, bucket: &'a Bucket, origin: &'a RemoteOrigin) -> BackendFuture<'a, ()>;
 
     /// Every bucket that the node's credentials see at the origins of `provider`.
     fn remote_buckets(&self, provider: Provider) -> BackendFuture<'_, Vec<Bucket>>;
@@ -124,9 +124,28 @@ pub struct MountpathFacts {
     pub disabled: Option<String>,
 }
 
+/// Where a remote bucket's origin answers; what its properties leave open follows from the node's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoteOrigin {
+    /// URL of its endpoint (property `extra.aws.endpoint`).
+    pub endpoint: Option<String>,
+    /// Region of signatures (property `extra.aws.cloud_region`).
+    pub region: Option<String>,
+}
+
+impl RemoteOrigin {
+    /// As the bucket's properties say.
+    pub fn of(props: &BucketProps) -> Self {
+        let origin = props.origin();
+        Self { endpoint: origin.endpoint.map(str::to_owned), region: origin.region.map(str::to_owned) }
+    }
+}
+
 /// Which part of a remote bucket to list.
 #[derive(Clone, Debug, Default)]
 pub struct RemoteQuery {
+    /// Where the bucket is.
+    pub origin: RemoteOrigin,
     /// Prefix, start, delimiter and limit, as for a local page; the origin may give fewer.
     pub list: ListQuery,
     /// [`RemotePage::continuation`] of the page before, which outweighs `start_after`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weir_cluster::{BucketInfo, BucketPropsPatch, ClusterView};
+use weir_store::ListQuery;
 use weir_types::{Bucket, BucketName, Provider};
 
 use crate::figures::Figures;
@@ -12,7 +13,7 @@ use crate::handle::of_bucket;
 use crate::raft::command::Command;
 use crate::raft::node::RaftNode;
 use crate::sessions::Sessions;
-use crate::{Backend, BackendError, ControlError, Identity, Refused};
+use crate::{Backend, BackendError, ControlError, Identity, Refused, RemoteOrigin, RemoteQuery};
 
 /// The control core.
 pub(crate) struct Core {
@@ -68,13 +69,19 @@ impl Core {
         self.find_remote(bucket).await
     }
 
-    /// Asks the origin for the bucket and takes it in.
+    /// What to ask the origin of a remote bucket for: the bucket's own origin, if its properties name one.
+    pub(crate) fn remote_query(&self, bucket: &Bucket, list: ListQuery) -> Result<RemoteQuery, ControlError> {
+        let origin = self.view()?.bmd.get(bucket).map(|info| RemoteOrigin::of(&info.props));
+        Ok(RemoteQuery { origin: origin.unwrap_or_default(), list, continuation: None })
+    }
+
+    /// Asks the origins of the node's settings for a bucket that the cluster does not know, and takes it in.
     pub(crate) async fn find_remote(&self, bucket: &Bucket) -> Result<BucketInfo, ControlError> {
         if !bucket.namespace.is_global() {
             return Err(Refused::BucketNotFound(bucket.clone()).into());
         }
         let find = async {
-            self.backend.remote_head(bucket, None).await?;
+            self.backend.remote_head(bucket, &RemoteOrigin::default()).await?;
             self.add_remote(bucket).await
         };
         self.finds.join(bucket, find).await

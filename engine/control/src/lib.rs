@@ -24,8 +24,8 @@ mod sessions;
 mod thread;
 
 pub use backend::{
-    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemotePage,
-    RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemoteOrigin,
+    RemotePage, RemoteQuery, Upload,
 };
 pub use config::{ControlConfig, Identity, SNAPSHOT_ENTRIES};
 pub use error::ControlError;

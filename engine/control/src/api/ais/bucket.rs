@@ -9,10 +9,10 @@ use weir_types::{Access, Bucket, Provider};
 
 use super::node::on_worker;
 use super::{Answer, cluster, error, header_json, json, on_bucket, on_cluster, on_mask};
-use crate::ControlResponse;
 use crate::api::Asked;
 use crate::core::Core;
 use crate::raft::command::Command;
+use crate::{ControlResponse, RemoteOrigin};
 
 /// The buckets that pass the filter.
 pub(super) async fn list(core: &Core, query: &BucketQuery, asked: &Asked<'_>) -> Answer {
@@ -68,7 +68,7 @@ pub(super) async fn seen(
     if !dont_add {
         return core.bucket(bucket, false).await.map_err(error::of);
     }
-    core.backend.remote_head(bucket, None).await.map_err(error::of)?;
+    core.backend.remote_head(bucket, &RemoteOrigin::default()).await.map_err(error::of)?;
     Ok(BucketInfo { bid: 0, created_ns: 0, props: BucketProps::inherit(&view.config, bucket) })
 }
 
@@ -96,8 +96,12 @@ async fn create(core: &Core, bucket: Bucket, props: BucketPropsPatch, dont_head:
         return Err(ClusterError::BucketExists(bucket).into());
     }
     if !dont_head {
-        let endpoint = props.iter().find(|(name, _)| name.eq_ignore_ascii_case("extra.aws.endpoint"));
-        match core.backend.remote_head(&bucket, endpoint.map(|(_, value)| value)).await {
+        let set = |name: &str| {
+            props.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+        };
+        let origin =
+            RemoteOrigin { endpoint: set("extra.aws.endpoint"), region: set("extra.aws.cloud_region") };
+        match core.backend.remote_head(&bucket, &origin).await {
             Err(crate::BackendError::NoBucket(_)) => {
                 return Err(Unsupported::new("create", format!("{bucket} at its origin")).into());
             }

@@ -16,7 +16,7 @@ use super::node::on_worker;
 use super::{Answer, bucket, error, on_bucket, on_mask};
 use crate::api::Asked;
 use crate::core::Core;
-use crate::{ControlError, ControlResponse, LocalEntry, LocalPage, RemoteEntry, RemotePage, RemoteQuery};
+use crate::{ControlError, ControlResponse, LocalEntry, LocalPage, RemoteEntry, RemotePage};
 
 /// Local pages that one remote page is merged with at most: what the node holds beyond that between two names of
 /// the origin is no longer there.
@@ -102,7 +102,7 @@ enum Raw {
 /// One page of the origin, and what the node holds of it.
 async fn remote(core: &Core, bucket: &Bucket, msg: &LsoMsg) -> Result<Raw, ControlError> {
     let list = list_query(bucket, msg);
-    let mut query = RemoteQuery { list, continuation: None };
+    let mut query = core.remote_query(bucket, list)?;
     let page = loop {
         let page = core.backend.remote_page(bucket, &query).await?;
         let empty = page.entries.is_empty() && page.common_prefixes.is_empty();

@@ -14,7 +14,7 @@ use super::{Answer, bucket, error, header_json, json, node, on_bucket, on_cluste
 use crate::api::Asked;
 use crate::core::Core;
 use crate::sessions::{Outcome, job_id};
-use crate::{ControlError, ControlResponse, RemoteQuery};
+use crate::{ControlError, ControlResponse};
 
 /// Entries of one page of an origin.
 const REMOTE_PAGE: usize = 1000;
@@ -169,7 +169,7 @@ async fn count_remote(
     mut summary: BucketSummary,
 ) -> Result<BucketSummary, ControlError> {
     let list = ListQuery { prefix: prefix.to_owned(), limit: REMOTE_PAGE, ..ListQuery::default() };
-    let mut query = RemoteQuery { list, continuation: None };
+    let mut query = core.remote_query(bucket, list)?;
     let (mut objects, mut bytes) = (0u64, 0u64);
     loop {
         let page = core.backend.remote_page(bucket, &query).await?;

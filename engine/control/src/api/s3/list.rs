@@ -9,7 +9,7 @@ use weir_types::Bucket;
 
 use super::{Answer, error, rendered};
 use crate::core::Core;
-use crate::{ControlError, RemoteQuery};
+use crate::ControlError;
 
 /// One object as S3 lists it.
 struct Listed {
@@ -103,7 +103,7 @@ async fn find(
 /// A remote bucket lists what its origin has. Names that no object here can have are left out, so that a page
 /// may come empty although more follows; then the next one is asked for.
 async fn at_origin(core: &Core, bucket: &Bucket, list: ListQuery) -> Result<Found, ControlError> {
-    let mut query = RemoteQuery { list, continuation: None };
+    let mut query = core.remote_query(bucket, list)?;
     loop {
         let page = core.backend.remote_page(bucket, &query).await?;
         let empty = page.entries.is_empty() && page.common_prefixes.is_empty();

@@ -8,8 +8,8 @@ use weir_store::{Etag, ListQuery, Record, StoreError, Terms};
 use weir_types::{Bucket, BucketName, Checksum, ChecksumKind, ObjectName, Provider};
 
 use crate::{
-    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemotePage,
-    RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemoteOrigin,
+    RemotePage, RemoteQuery, Upload,
 };
 
 type Objects<T> = Mutex<BTreeMap<Bucket, BTreeMap<String, T>>>;
@@ -200,7 +200,7 @@ impl Backend for Memory {
         }))
     }
 
-    fn remote_head<'a>(&'a self, bucket: &'a Bucket, _endpoint: Option<&'a str>) -> BackendFuture<'a, ()> {
+    fn remote_head<'a>(&'a self, bucket: &'a Bucket, _origin: &'a RemoteOrigin) -> BackendFuture<'a, ()> {
         if bucket.provider != Provider::Aws {
             return ready(Err(BackendError::NotConfigured(bucket.provider)));
         }
