@@ -103,6 +103,14 @@ impl Backend for NodeBackend {
         })
     }
 
+    fn settle<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, ()> {
+        Box::pin(async move {
+            let settle = |disk: &'a Disk| disk.commits.change(Change::Settle { bucket: bucket.clone() });
+            futures_util::future::try_join_all(self.disks.iter().map(settle)).await.map_err(commit_error)?;
+            Ok(())
+        })
+    }
+
     fn remove_bucket_data<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             let destroy =

@@ -11,8 +11,8 @@ use weir_control::{Control, ControlConfig, ControlHandle};
 use weir_origin::{Credentials, Origins, OriginsConfig};
 use weir_ring::{ReactorConfig, mailbox, sys};
 use weir_shard::{
-    CommitterConfig, CommitterThread, Disk, Drain, Identity, Loads, ShardConfig, ShardMetrics, Shared,
-    WalkerThread,
+    Closed, CommitterConfig, CommitterThread, Disk, Drain, Identity, Loads, ShardConfig, ShardMetrics,
+    Shared, WalkerThread,
 };
 use weir_store::{BootId, MountpathOptions};
 use weir_types::{Provider, limits};
@@ -55,7 +55,9 @@ impl Node {
         raise_limits(&config);
         let control_config = control_config(&config, &cpus);
         let identity = Control::identity(&control_config).map_err(control_error)?;
-        let committers = attach(&config, identity.cluster.as_str(), identity.target.as_str(), &cpus)?;
+        let closed = Closed::default();
+        let committers =
+            attach(&config, identity.cluster.as_str(), identity.target.as_str(), &cpus, &closed)?;
         let disks: Vec<Disk> = committers.iter().map(|c| c.disk.clone()).collect();
         let walker = WalkerThread::start(disks.clone()).map_err(shard_error)?;
         let origins = origins(&config)?;
@@ -69,6 +71,7 @@ impl Node {
             ready: ready.clone(),
         };
         let control = Control::start(control_config, Arc::new(backend)).map_err(control_error)?;
+        closed.heed(control.views());
         let (senders, inbound): (Vec<_>, Vec<_>) =
             metrics.iter().map(|_| mailbox(limits::HANDOVER_QUEUE_MAX)).unzip();
         let shared = Arc::new(Shared {
@@ -232,6 +235,7 @@ fn attach(
     cluster: &str,
     node: &str,
     cpus: &Cpus,
+    closed: &Closed,
 ) -> Result<Vec<CommitterThread>, NodeError> {
     let boot = sys::boot_id().map_err(|error| NodeError::Io { what: "boot ID".into(), error })?;
     let mut registry = Registry::read(&config.dir)?;
@@ -245,6 +249,7 @@ fn attach(
             path: path.clone(),
             options,
             cpu: cpus.control,
+            closed: closed.clone(),
         })
         .map_err(shard_error)?;
         registry.note(path, started.disk.mountpath.identity());

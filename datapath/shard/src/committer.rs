@@ -15,6 +15,7 @@ use weir_store::{
 use weir_types::{Bucket, ObjectName, limits};
 
 use crate::ShardError;
+use crate::closed::Closed;
 use crate::disk::{RingDisk, RingFile, Role};
 
 /// Buffers of a committer's reactor: it moves sidecars and copies, no client's bytes.
@@ -91,6 +92,8 @@ pub struct CommitterConfig {
     pub options: MountpathOptions,
     /// CPU to pin to.
     pub cpu: Option<usize>,
+    /// Which buckets take no new objects.
+    pub closed: Closed,
 }
 
 impl CommitterThread {
@@ -140,7 +143,7 @@ fn run(config: CommitterConfig, tell: &Started) {
             Err(error) => drop(tell.send(Err(error))),
             Ok((committer, disk, recovered)) => {
                 if tell.send(Ok((disk, recovered))).is_ok() {
-                    serve_changes(committer, mailbox).await;
+                    serve_changes(committer, mailbox, &config.closed).await;
                 }
             }
         }
@@ -168,6 +171,7 @@ async fn begin(
 pub async fn serve_changes<D: weir_store::Disk<File = RingFile>>(
     mut committer: Committer<D>,
     mut mailbox: Mailbox<Request<RingFile>>,
+    closed: &Closed,
 ) {
     let mut batch = Vec::with_capacity(limits::COMMIT_BATCH_MAX);
     loop {
@@ -191,7 +195,7 @@ pub async fn serve_changes<D: weir_store::Disk<File = RingFile>>(
                 batch.push(request);
             }
         }
-        committer.execute(std::mem::take(&mut batch)).await;
+        committer.execute(closed.admit(std::mem::take(&mut batch))).await;
     }
 }
 

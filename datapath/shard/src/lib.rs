@@ -7,6 +7,7 @@ mod ais;
 mod answer;
 mod balance;
 mod body;
+mod closed;
 mod cold;
 mod committer;
 mod conn;
@@ -29,6 +30,7 @@ mod uploads;
 mod walker;
 
 pub use balance::Loads;
+pub use closed::Closed;
 pub use committer::{
     CommitError, CommitPort, CommitterConfig, CommitterThread, Disk, disk_of, serve_changes,
 };

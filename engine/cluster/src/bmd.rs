@@ -1,6 +1,6 @@
 //! The buckets of the cluster (AIS: BMD, `core/meta/bmd.go`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weir_types::limits::BUCKETS_MAX;
@@ -33,12 +33,15 @@ pub struct Bmd {
     /// The cluster's identity.
     pub uuid: ClusterUuid,
     buckets: BTreeMap<Bucket, BucketInfo>,
+    /// Kept beside the rest by who stores it: a state of before it was there is still read.
+    #[serde(skip)]
+    removing: BTreeSet<Bucket>,
 }
 
 impl Bmd {
     /// No bucket, version 0.
     pub fn new(uuid: ClusterUuid) -> Self {
-        Self { version: 0, uuid, buckets: BTreeMap::new() }
+        Self { version: 0, uuid, buckets: BTreeMap::new(), removing: BTreeSet::new() }
     }
 
     /// The bucket's entry.
@@ -78,6 +81,9 @@ impl Bmd {
         if self.buckets.contains_key(&bucket) {
             return Err(ClusterError::BucketExists(bucket));
         }
+        if self.removing.contains(&bucket) {
+            return Err(ClusterError::BucketBeingRemoved(bucket));
+        }
         if self.buckets.len() >= BUCKETS_MAX {
             return Err(ClusterError::TooManyBuckets { max: BUCKETS_MAX });
         }
@@ -93,6 +99,44 @@ impl Bmd {
         let info = self.buckets.remove(bucket).ok_or_else(|| ClusterError::BucketNotFound(bucket.clone()))?;
         self.version += 1;
         Ok(info)
+    }
+
+    /// Marks a bucket as on its way out: it takes no new objects, and while the mark stays its name is not free even
+    /// when the bucket is gone.
+    pub fn begin_removal(&mut self, bucket: &Bucket) -> Result<(), ClusterError> {
+        self.expect(bucket)?;
+        if self.removing.len() >= BUCKETS_MAX {
+            return Err(ClusterError::TooManyBuckets { max: BUCKETS_MAX });
+        }
+        if !self.removing.insert(bucket.clone()) {
+            return Err(ClusterError::BucketBeingRemoved(bucket.clone()));
+        }
+        self.version += 1;
+        Ok(())
+    }
+
+    /// Takes the mark away: the bucket stays, or what was kept of it is gone.
+    pub fn end_removal(&mut self, bucket: &Bucket) {
+        self.version += u64::from(self.removing.remove(bucket));
+    }
+
+    /// The marked buckets.
+    pub fn removing(&self) -> &BTreeSet<Bucket> {
+        &self.removing
+    }
+
+    /// The same with these marked, when it is read back.
+    #[must_use]
+    pub fn with_removing(self, removing: BTreeSet<Bucket>) -> Self {
+        Self { removing, ..self }
+    }
+
+    /// Whether new objects of the bucket are taken; the error says why not.
+    pub fn takes_objects(&self, bucket: &Bucket) -> Result<(), ClusterError> {
+        match self.removing.contains(bucket) {
+            true => Err(ClusterError::BucketBeingRemoved(bucket.clone())),
+            false => self.expect(bucket).map(drop),
+        }
     }
 
     /// Replaces a bucket's properties; the version goes up if they differ.
@@ -113,6 +157,26 @@ mod tests {
 
     fn bucket(provider: Provider, name: &str) -> Bucket {
         Bucket::global(provider, BucketName::new(name).unwrap())
+    }
+
+    #[test]
+    fn a_bucket_on_its_way_out_keeps_its_name_and_takes_nothing() {
+        let mut bmd = Bmd::new(ClusterUuid::new("Yx3l2Jk9p").unwrap());
+        let b = bucket(Provider::Ais, "b");
+        assert!(bmd.begin_removal(&b).is_err() && bmd.takes_objects(&b).is_err());
+        bmd.create(b.clone(), BucketProps::default(), 7).unwrap();
+        assert_eq!(bmd.takes_objects(&b), Ok(()));
+        bmd.begin_removal(&b).unwrap();
+        let twice = bmd.begin_removal(&b).unwrap_err();
+        assert_eq!(twice.to_string(), "bucket \"ais://b\" is being removed: try again shortly");
+        assert_eq!(bmd.takes_objects(&b), Err(twice.clone()));
+        bmd.end_removal(&b);
+        assert_eq!(bmd.takes_objects(&b), Ok(()));
+        bmd.begin_removal(&b).unwrap();
+        bmd.destroy(&b).unwrap();
+        assert_eq!(bmd.create(b.clone(), BucketProps::default(), 8), Err(twice));
+        bmd.end_removal(&b);
+        bmd.create(b, BucketProps::default(), 9).unwrap();
     }
 
     #[test]

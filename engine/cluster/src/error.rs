@@ -49,6 +49,9 @@ pub enum ClusterError {
     /// No such bucket.
     #[error("bucket \"{0}\" does not exist")]
     BucketNotFound(Bucket),
+    /// The bucket is on its way out: it takes no new objects, and its name is not free yet.
+    #[error("bucket \"{0}\" is being removed: try again shortly")]
+    BucketBeingRemoved(Bucket),
     /// One name, several providers: a by-name API cannot tell which is meant.
     #[error("ambiguous bucket name: \"{first}\" and \"{second}\" both exist")]
     AmbiguousBucket {

@@ -35,6 +35,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether the bucket holds no object. Open multipart uploads do not count.
     fn is_empty<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, bool>;
 
+    /// Resolves when every change of `bucket` that was begun before is done, and the answers of [`Backend::is_empty`]
+    /// know of it. What begins later heeds the view of now: a bucket that takes no objects gets none.
+    fn settle<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, ()>;
+
     /// Removes everything that this node keeps of `bucket`, which is no longer in the cluster view (or, with an
     /// eviction that keeps it there, whose copies go). Resolves when nothing of it is visible any more.
     fn remove_bucket_data<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, ()>;

@@ -51,10 +51,59 @@ impl Core {
     }
 
     /// Forgets a bucket, then removes what the node keeps of it. Shards serve nothing of it from the moment the
-    /// view is out, so a removal that fails leaves garbage, never a visible object.
+    /// view is out, so a removal that fails leaves garbage, never a visible object; and its name is not free until
+    /// the garbage is gone, so that a bucket made anew neither shows it nor loses its own to a late removal.
     pub(crate) async fn destroy_bucket(&self, bucket: Bucket, bid: Option<u64>) -> Result<(), ControlError> {
+        self.raft.propose(Command::BeginRemoval { bucket: bucket.clone(), bid }).await?;
+        self.destroy_marked(bucket, bid).await
+    }
+
+    async fn destroy_marked(&self, bucket: Bucket, bid: Option<u64>) -> Result<(), ControlError> {
         self.raft.propose(Command::DestroyBucket { bucket: bucket.clone(), bid }).await?;
         self.backend.remove_bucket_data(&bucket).await?;
+        self.raft.propose(Command::EndRemoval { bucket }).await?;
+        Ok(())
+    }
+
+    /// Destroys a bucket if it is empty; `false` if it is not. No object is acknowledged that goes with it:
+    ///
+    /// | step | an object that arrives |
+    /// |---|---|
+    /// | 1. it is empty as far as one sees | is kept, and found by 3 |
+    /// | 2. it is marked, and what was under way is waited for | is refused by the committers, who heed the mark |
+    /// | 3. looked at again: objects, then the mark goes | is taken again once the mark is gone |
+    /// | 4. none: destroyed | is refused: there is no such bucket |
+    pub(crate) async fn destroy_if_empty(&self, bucket: Bucket, bid: u64) -> Result<bool, ControlError> {
+        if !self.backend.is_empty(&bucket).await? {
+            return Ok(false);
+        }
+        self.raft.propose(Command::BeginRemoval { bucket: bucket.clone(), bid: Some(bid) }).await?;
+        let settled = self.backend.settle(&bucket).await;
+        let empty = match settled {
+            Ok(()) => self.backend.is_empty(&bucket).await,
+            Err(error) => Err(error),
+        };
+        if matches!(empty, Ok(true)) {
+            self.destroy_marked(bucket, Some(bid)).await?;
+            return Ok(true);
+        }
+        self.raft.propose(Command::EndRemoval { bucket }).await?;
+        Ok(empty?)
+    }
+
+    /// Ends what an earlier life began: a marked bucket that is still there stays, and what is kept of one that is
+    /// not goes.
+    pub(crate) async fn end_removals(&self) -> Result<(), ControlError> {
+        let view = self.view()?;
+        for bucket in view.bmd.removing() {
+            if view.bmd.get(bucket).is_none()
+                && let Err(error) = self.backend.remove_bucket_data(bucket).await
+            {
+                tracing::warn!("what is kept of the removed bucket {bucket} is not removed yet: {error}");
+                continue;
+            }
+            self.raft.propose(Command::EndRemoval { bucket: bucket.clone() }).await?;
+        }
         Ok(())
     }
 

@@ -110,7 +110,7 @@ async fn prepare(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<Arc
     let db = Db::open(&config.state_dir)?;
     let identity = identity(&db, &config)?;
     let raft = RaftNode::start(db, identity, &config, now_ns()).await?;
-    Ok(Arc::new(Core {
+    let core = Core {
         raft,
         backend,
         config,
@@ -118,7 +118,9 @@ async fn prepare(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<Arc
         figures: Figures::default(),
         finds: Finds::default(),
         started: Instant::now(),
-    }))
+    };
+    core.end_removals().await?;
+    Ok(Arc::new(core))
 }
 
 /// Takes messages until told to stop, then lets what is under way finish.

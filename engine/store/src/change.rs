@@ -176,6 +176,11 @@ pub enum Change<F> {
         /// The bucket.
         bucket: Bucket,
     },
+    /// Changes nothing: done when every change of the bucket that came before it is done.
+    Settle {
+        /// The bucket.
+        bucket: Bucket,
+    },
     /// Begins a multipart upload.
     CreateUpload {
         /// Bucket of the object to be.
@@ -247,6 +252,8 @@ pub enum Outcome<F> {
     Deleted(Option<Arc<Record>>),
     /// A bucket's data is gone from here.
     Destroyed,
+    /// What came before is done.
+    Settled,
     /// An upload began: its ID.
     Upload(String),
     /// A part is stored.
@@ -286,7 +293,7 @@ impl<F> Change<F> {
             | Self::PutPart { bucket, name, .. }
             | Self::AbortUpload { bucket, name, .. }
             | Self::ColdBegin { bucket, name } => (bucket, Some(name)),
-            Self::DestroyBucket { bucket } => (bucket, None),
+            Self::DestroyBucket { bucket } | Self::Settle { bucket } => (bucket, None),
         }
     }
 }

@@ -180,6 +180,14 @@ pub enum StoreError {
         /// What is there, or `(absent)`.
         got: String,
     },
+    /// The bucket takes no objects: it is on its way out, or gone.
+    #[error("bucket \"{bucket}\" {}", if *removing { "is being removed: try again shortly" } else { "does not exist" })]
+    BucketClosed {
+        /// The bucket.
+        bucket: Bucket,
+        /// Whether it may yet stay.
+        removing: bool,
+    },
     /// A bound of the store is reached.
     #[error("too many {what}: at most {max}")]
     TooMany {

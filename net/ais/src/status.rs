@@ -13,6 +13,7 @@ impl AisError {
                 ClusterError::BucketExists(_) => 409,
                 ClusterError::BucketNotFound(_) => 404,
                 ClusterError::TooManyBuckets { .. } => 507,
+                ClusterError::BucketBeingRemoved(_) => 503,
                 ClusterError::Id { .. }
                 | ClusterError::UnknownKey { .. }
                 | ClusterError::BadValue { .. }

@@ -108,7 +108,8 @@ impl Client {
     }
 
     fn ask(&mut self, line: &str, more: &str, body: &[u8]) -> Option<(u16, String, Vec<u8>)> {
-        let head = format!("{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{more}\r\n", body.len());
+        let head =
+            format!("{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{more}\r\n", body.len());
         self.0.get_mut().write_all(&[head.as_bytes(), body].concat()).ok()?;
         self.answer()
     }
@@ -161,7 +162,8 @@ fn a_panic_costs_its_own_connection() {
         assert_eq!(others[0].status("PUT /kept", b""), Some(200));
         for (n, other) in others.iter_mut().enumerate() {
             other.send(
-                format!("PUT /kept/{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nhal").as_bytes(),
+                format!("PUT /kept/{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nhal")
+                    .as_bytes(),
             );
         }
         for panics in 1..=3 {
@@ -197,7 +199,8 @@ fn sigterm_answers_what_is_under_way() {
         let mut puts: Vec<_> = (0..8).map(|_| node.client()).collect();
         for (n, put) in puts.iter_mut().enumerate() {
             put.send(
-                format!("PUT /drained/{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nhal").as_bytes(),
+                format!("PUT /drained/{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nhal")
+                    .as_bytes(),
             );
         }
         // Nobody takes these bytes yet, so the answer is under way for as long as we like.

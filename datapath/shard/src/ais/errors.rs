@@ -113,6 +113,10 @@ fn store(error: &StoreError) -> AisError {
         StoreError::SizeMismatch { expected, got } => AisError::Truncated { got: *got, expected: *expected },
         StoreError::Flight(FlightError::Origin(why)) => AisError::Origin(why.clone()),
         StoreError::Flight(_) | StoreError::Poisoned(_) | StoreError::Abandoned(_) => unavailable(&text),
+        StoreError::BucketClosed { bucket, removing: false } => {
+            AisError::Cluster(weir_cluster::ClusterError::BucketNotFound(bucket.clone()))
+        }
+        StoreError::BucketClosed { removing: true, .. } => unavailable(&text),
         StoreError::TooMany { .. } => AisError::TooMany { what: text, retry_s: 1 },
         StoreError::Custom(error) => AisError::Custom(error.clone()),
         StoreError::Corrupt { .. }

@@ -121,6 +121,9 @@ fn store(error: &StoreError) -> S3Error {
         StoreError::Part { number, .. } => {
             S3Error::new(S3Code::InvalidPart, text).with("PartNumber", number.to_string())
         }
+        StoreError::BucketClosed { bucket, removing: false } => S3Error::no_such_bucket(bucket.name.as_str()),
+        // The removal may yet be refused, so the client shall try again.
+        StoreError::BucketClosed { removing: true, .. } => S3Error::new(S3Code::ServiceUnavailable, text),
         StoreError::Custom(_) | StoreError::RecordTooLarge { .. } => {
             S3Error::new(S3Code::MetadataTooLarge, text)
         }

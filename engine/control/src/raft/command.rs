@@ -72,6 +72,18 @@ pub enum Command {
         /// Now, nanoseconds since 1970.
         now_ns: u64,
     },
+    /// Marks a bucket as on its way out.
+    BeginRemoval {
+        /// Which.
+        bucket: Bucket,
+        /// Only if it still is the bucket of this ID.
+        bid: Option<u64>,
+    },
+    /// Takes that mark away: the bucket stays, or what was kept of it is gone.
+    EndRemoval {
+        /// Which.
+        bucket: Bucket,
+    },
 }
 
 /// What applying a log entry answers. Public because openraft's types must be; nothing outside sees it.
@@ -119,12 +131,16 @@ pub enum Refused {
     /// The cluster is not made yet.
     #[error("the cluster is not made yet")]
     NotFormed,
+    /// The bucket is on its way out.
+    #[error("bucket \"{0}\" is being removed: try again shortly")]
+    BucketBeingRemoved(Bucket),
 }
 
 impl From<ClusterError> for Refused {
     fn from(error: ClusterError) -> Self {
         match error {
             ClusterError::BucketExists(bucket) => Self::BucketExists(bucket),
+            ClusterError::BucketBeingRemoved(bucket) => Self::BucketBeingRemoved(bucket),
             ClusterError::BucketNotFound(bucket) => Self::BucketNotFound(bucket),
             ClusterError::TooManyBuckets { max } => Self::TooManyBuckets(max as u64),
             e @ ClusterError::NotEnoughTargets { .. } => Self::NotEnoughTargets(e.to_string()),

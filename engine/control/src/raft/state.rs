@@ -1,5 +1,6 @@
 //! The replicated state, and how a command changes it: a pure function, the same on every node.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -41,16 +42,26 @@ impl State {
             config_version: v.config_version,
             config_updated_ns: v.config_updated_ns,
         });
-        postcard::to_stdvec(&image)
+        let mut bytes = postcard::to_stdvec(&image)?;
+        let removing = self.view.as_ref().map(|v| v.bmd.removing()).filter(|r| !r.is_empty());
+        // Behind the image, and only if there are any: snapshots without them stay what they always were.
+        if let Some(removing) = removing {
+            bytes.extend(postcard::to_stdvec(removing)?);
+        }
+        Ok(bytes)
     }
 
     /// The state in a snapshot.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        let image: Option<Image> = postcard::from_bytes(bytes)?;
+        let (image, rest): (Option<Image>, _) = postcard::take_from_bytes(bytes)?;
+        let removing: BTreeSet<Bucket> = match rest {
+            [] => BTreeSet::new(),
+            rest => postcard::from_bytes(rest)?,
+        };
         let view = image.map(|i| ClusterView {
             index: i.index,
             smap: Arc::new(i.smap),
-            bmd: Arc::new(i.bmd),
+            bmd: Arc::new(i.bmd.with_removing(removing)),
             config: Arc::new(i.config),
             config_version: i.config_version,
             config_updated_ns: i.config_updated_ns,
@@ -130,6 +141,18 @@ fn apply_to_bucket(view: &mut ClusterView, command: Command) -> Result<Option<Bu
             }
             return Ok(Some(Arc::make_mut(&mut view.bmd).destroy(&bucket)?));
         }
+        Command::BeginRemoval { bucket, bid } => {
+            let present = view.bmd.expect(&bucket)?;
+            if bid.is_some_and(|bid| bid != present.bid) {
+                return Err(Refused::BucketNotFound(bucket));
+            }
+            Arc::make_mut(&mut view.bmd).begin_removal(&bucket)?;
+            bucket
+        }
+        Command::EndRemoval { bucket } => {
+            Arc::make_mut(&mut view.bmd).end_removal(&bucket);
+            bucket
+        }
         Command::SetBucketProps { bucket, props } => {
             let present = view.bmd.expect(&bucket)?;
             let props = present.props.patched(&props, &bucket, view.smap.active_targets().count())?;
@@ -162,6 +185,9 @@ fn create(
     // Asked before the copy of the map is made.
     if view.bmd.get(&bucket).is_some() {
         return Err(Refused::BucketExists(bucket));
+    }
+    if view.bmd.removing().contains(&bucket) {
+        return Err(Refused::BucketBeingRemoved(bucket));
     }
     let targets = view.smap.active_targets().count();
     let props = BucketProps::inherit(&view.config, &bucket).patched(props, &bucket, targets)?;

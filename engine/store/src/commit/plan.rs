@@ -61,6 +61,11 @@ impl<D: Disk> Committer<D> {
                 self.break_flights(&step.name.0);
                 Ok(step)
             }
+            Change::Settle { bucket } => {
+                let mut step = Step::new(bucket, None, Action::None);
+                step.outcome = Some(Outcome::Settled);
+                Ok(step)
+            }
             Change::CreateUpload { bucket, name, attrs, durability } => {
                 self.plan_create_upload(bucket, name, attrs, durable(durability), now_ns).await
             }

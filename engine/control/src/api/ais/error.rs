@@ -45,7 +45,7 @@ fn of_refusal(refused: Refused, text: String) -> AisError {
             ClusterError::TooManyBuckets { max: usize::try_from(max).unwrap_or(usize::MAX) }.into()
         }
         Refused::Invalid(_) | Refused::NotEnoughTargets(_) => AisError::Bad(text),
-        Refused::Formed(_) | Refused::NotFormed => {
+        Refused::Formed(_) | Refused::NotFormed | Refused::BucketBeingRemoved(_) => {
             AisError::Unavailable { what: text, retry_s: RETRY_SECONDS }
         }
     }

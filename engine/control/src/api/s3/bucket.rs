@@ -62,11 +62,11 @@ pub(super) async fn delete(core: &Core, bucket: Bucket, info: &BucketInfo) -> An
     if bucket.provider.is_remote() {
         return Err(S3Error::not_implemented("deleting a bucket of an origin"));
     }
-    if !core.backend.is_empty(&bucket).await.map_err(error::of)? {
-        return Err(S3Error::from(S3Code::BucketNotEmpty).with("BucketName", bucket.name.as_str()));
+    let name = bucket.name.clone();
+    match core.destroy_if_empty(bucket, info.bid).await.map_err(error::of)? {
+        true => Ok(ControlResponse::new(204)),
+        false => Err(S3Error::from(S3Code::BucketNotEmpty).with("BucketName", name.as_str())),
     }
-    core.destroy_bucket(bucket, Some(info.bid)).await.map_err(error::of)?;
-    Ok(ControlResponse::new(204))
 }
 
 /// Objects have one version. Saying that it stays so is accepted; asking for old versions to be kept is not,

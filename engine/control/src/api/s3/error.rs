@@ -37,6 +37,7 @@ fn of_refusal(refused: &Refused, text: String) -> S3Error {
             S3Error::from(S3Code::BucketAlreadyOwnedByYou).with("BucketName", bucket.name.as_str())
         }
         Refused::BucketNotFound(bucket) => S3Error::no_such_bucket(bucket.name.as_str()),
+        Refused::BucketBeingRemoved(_) => S3Error::new(S3Code::OperationAborted, text),
         Refused::TooManyBuckets(_) => S3Error::new(S3Code::TooManyBuckets, text),
         Refused::Invalid(_) | Refused::NotEnoughTargets(_) => S3Error::new(S3Code::InvalidRequest, text),
         Refused::Formed(_) | Refused::NotFormed => S3Error::new(S3Code::ServiceUnavailable, text),

@@ -8,8 +8,8 @@ use weir_store::ListQuery;
 use weir_types::Bucket;
 
 use super::{Answer, error, rendered};
-use crate::core::Core;
 use crate::ControlError;
+use crate::core::Core;
 
 /// One object as S3 lists it.
 struct Listed {

@@ -24,6 +24,10 @@ pub(crate) struct Memory {
     pub(crate) origin_down: AtomicBool,
     pub(crate) list_calls: AtomicU64,
     pub(crate) removed: Mutex<Vec<Bucket>>,
+    /// An object that arrives while a bucket is settled.
+    pub(crate) under_way: Mutex<Option<String>>,
+    /// Removing data fails.
+    pub(crate) stuck: AtomicBool,
 }
 
 pub(crate) fn ais(name: &str) -> Bucket {
@@ -156,7 +160,18 @@ impl Backend for Memory {
         ready(Ok(self.names(bucket).is_empty()))
     }
 
+    fn settle<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, ()> {
+        // What was under way when the bucket was marked.
+        if let Some(name) = self.under_way.lock().take() {
+            self.put(bucket, &name, 1);
+        }
+        ready(Ok(()))
+    }
+
     fn remove_bucket_data<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, ()> {
+        if self.stuck.load(Ordering::Relaxed) {
+            return ready(Err(BackendError::Busy("stuck".into())));
+        }
         self.objects.lock().remove(bucket);
         self.removed.lock().push(bucket.clone());
         ready(Ok(()))

@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use super::Node;
 use super::memory::{ais, aws};
 use crate::Upload;
@@ -46,6 +48,47 @@ fn life_of_a_bucket() {
     error(&node, "GET /bkt", "", 404, "NoSuchBucket");
     let head = node.ask("HEAD /bkt", "");
     assert_eq!((head.status, head.body.len()), (404, 0));
+}
+
+#[test]
+fn an_object_that_arrives_during_a_removal_keeps_its_bucket() {
+    let node = Node::start();
+    bucket(&node, "bkt");
+    *node.memory.under_way.lock() = Some("late".into());
+    error(&node, "DELETE /bkt", "", 409, "BucketNotEmpty");
+    assert_eq!(node.memory.names(&ais("bkt")), ["late"]);
+    assert_eq!(node.handle.view().bmd.takes_objects(&ais("bkt")), Ok(()), "the mark is gone");
+    assert!(node.memory.removed.lock().is_empty());
+}
+
+#[test]
+fn a_removal_that_did_not_end_holds_the_name_until_it_has() {
+    let node = Node::start();
+    bucket(&node, "bkt");
+    node.memory.stuck.store(true, Ordering::Relaxed);
+    error(&node, "DELETE /bkt", "", 503, "SlowDown");
+    error(&node, "GET /bkt", "", 404, "NoSuchBucket");
+    error(&node, "PUT /bkt", "", 409, "OperationAborted");
+    let node = node.restarted();
+    error(&node, "PUT /bkt", "", 409, "OperationAborted");
+    node.memory.stuck.store(false, Ordering::Relaxed);
+    let node = node.restarted();
+    assert_eq!(*node.memory.removed.lock(), [ais("bkt")]);
+    bucket(&node, "bkt");
+}
+
+#[test]
+fn a_mark_that_an_earlier_life_left_on_a_bucket_goes() {
+    let node = Node::start();
+    bucket(&node, "bkt");
+    let mark = crate::Command::BeginRemoval { bucket: ais("bkt"), bid: None };
+    super::block_on(node.handle.propose(mark.clone())).unwrap();
+    assert!(node.handle.view().bmd.takes_objects(&ais("bkt")).is_err());
+    assert!(super::block_on(node.handle.propose(mark)).is_err());
+    error(&node, "DELETE /bkt", "", 409, "OperationAborted");
+    let node = node.restarted();
+    assert_eq!(node.handle.view().bmd.takes_objects(&ais("bkt")), Ok(()));
+    assert!(node.memory.removed.lock().is_empty());
 }
 
 #[test]

@@ -248,13 +248,16 @@ fn command() -> impl Strategy<Value = Command> {
         Just(bucket("b")),
         Just(Bucket { provider: Provider::Aws, ..bucket("c") })
     ];
-    (of, props, 0..7u8, 0..1000u64).prop_map(|(bucket, props, kind, now_ns)| match kind {
+    (of, props, 0..10u8, 0..1000u64).prop_map(|(bucket, props, kind, now_ns)| match kind {
         0 => Command::CreateBucket { bucket, props, now_ns },
         1 => Command::AddRemoteBucket { bucket, now_ns },
         2 => Command::DestroyBucket { bucket, bid: None },
         3 => Command::DestroyBucket { bucket, bid: Some(now_ns % 4) },
         4 => Command::SetBucketProps { bucket, props },
         5 => Command::ResetBucketProps { bucket },
+        6 => Command::BeginRemoval { bucket, bid: None },
+        7 => Command::BeginRemoval { bucket, bid: Some(now_ns % 4) },
+        8 => Command::EndRemoval { bucket },
         _ => Command::ResetConfig { now_ns },
     })
 }

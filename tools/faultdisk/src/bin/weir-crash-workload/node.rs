@@ -13,7 +13,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use weir_ring::{Handle, Reactor, ReactorConfig, Sender, mailbox};
-use weir_shard::{RingDisk, RingFile, Role, serve_changes};
+use weir_shard::{Closed, RingDisk, RingFile, Role, serve_changes};
 use weir_store::{
     Attach, BootId, Change, Committer, Mountpath, MountpathOptions, Outcome, Request, StoreError, Volume,
 };
@@ -107,7 +107,7 @@ fn committer(life: Life, tell: SyncSender<Started>) -> JoinHandle<()> {
                 Ok((committer, mountpath)) => {
                     active.set(true);
                     if tell.send(Ok((mountpath, sender))).is_ok() {
-                        serve_changes(committer, mailbox).await;
+                        serve_changes(committer, mailbox, &Closed::default()).await;
                     }
                 }
             }
