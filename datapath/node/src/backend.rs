@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_control::{
-    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemoteOrigin,
-    RemotePage, RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, DiskCounters, LocalEntry, LocalPage, MountpathFacts, RemoteEntry,
+    RemoteOrigin, RemotePage, RemoteQuery, Upload,
 };
 use weir_origin::{OriginError, OriginsHandle, RemoteBucket};
 use weir_shard::{CommitError, Disk, Op, ShardMetrics, WalkerPort, disk_of, render_metrics};
@@ -144,9 +144,11 @@ impl Backend for NodeBackend {
             let facts = |disk: &Disk| {
                 let space = disk.mountpath.space();
                 let mount = mounts::of(&disk.path).unwrap_or_default();
+                let by_device = || mount.device.rsplit('/').next().map(str::to_owned);
+                let name = mounts::disk(&disk.path).map(|(name, _)| name).or_else(by_device);
                 MountpathFacts {
                     path: disk.path.display().to_string(),
-                    disks: mount.device.rsplit('/').next().map(str::to_owned).into_iter().collect(),
+                    disks: name.into_iter().collect(),
                     device: mount.device,
                     fs_type: mount.fs_type,
                     used: space.total.saturating_sub(space.free),
@@ -172,7 +174,8 @@ impl Backend for NodeBackend {
                 limit: query.list.limit,
                 continuation: query.continuation.clone(),
             };
-            let page = self.origin(bucket.provider)?.list_page(&remote_bucket(bucket, &query.origin), list).await;
+            let page =
+                self.origin(bucket.provider)?.list_page(&remote_bucket(bucket, &query.origin), list).await;
             let page = page.map_err(|e| origin_error(bucket, e))?;
             let entry = |e: weir_origin::ListEntry| RemoteEntry {
                 name: e.name,
@@ -227,6 +230,10 @@ impl Backend for NodeBackend {
             ("get.size".into(), sum(&|m| m.bytes_out.load(Ordering::Relaxed))),
             ("put.size".into(), sum(&|m| m.bytes_in.load(Ordering::Relaxed))),
         ])
+    }
+
+    fn disk_counters(&self) -> BTreeMap<String, DiskCounters> {
+        self.disks.iter().filter_map(|disk| mounts::disk(&disk.path)).collect()
     }
 
     fn metrics_text(&self) -> String {

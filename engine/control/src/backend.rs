@@ -65,11 +65,30 @@ pub trait Backend: Send + Sync + 'static {
     /// Counters by AIS's tracker names (`get.n`, `put.size`, ...), for statistics queries.
     fn counters(&self) -> BTreeMap<String, i64>;
 
+    /// What each disk under the mountpaths has done since the host started, by its name (`nvme0n1`); without those
+    /// whose file system has no disk of its own.
+    fn disk_counters(&self) -> BTreeMap<String, DiskCounters>;
+
     /// Figures of shards, disks and operations in Prometheus text, to be joined with the control core's own.
     fn metrics_text(&self) -> String;
 
     /// Whether the node takes client requests: its mountpaths are attached and recovered.
     fn is_ready(&self) -> bool;
+}
+
+/// What a disk has done since the host started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskCounters {
+    /// Reads completed.
+    pub reads: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Writes completed.
+    pub writes: u64,
+    /// Bytes written.
+    pub written_bytes: u64,
+    /// Milliseconds in which something was under way.
+    pub busy_ms: u64,
 }
 
 /// One page of what this node holds.

@@ -7,6 +7,7 @@ use weir_cluster::{BucketInfo, BucketPropsPatch, ClusterView};
 use weir_store::ListQuery;
 use weir_types::{Bucket, BucketName, Provider};
 
+use crate::disks::DiskRates;
 use crate::figures::Figures;
 use crate::finds::Finds;
 use crate::handle::of_bucket;
@@ -26,6 +27,7 @@ pub(crate) struct Core {
     pub(crate) figures: Figures,
     /// Remote buckets that are being asked for.
     pub(crate) finds: Finds,
+    pub(crate) disks: DiskRates,
     /// When this process's control core was ready.
     pub(crate) started: Instant,
 }

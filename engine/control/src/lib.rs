@@ -14,6 +14,7 @@ mod api;
 mod backend;
 mod config;
 mod core;
+mod disks;
 mod error;
 mod figures;
 mod finds;
@@ -24,8 +25,8 @@ mod sessions;
 mod thread;
 
 pub use backend::{
-    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemoteOrigin,
-    RemotePage, RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, DiskCounters, LocalEntry, LocalPage, MountpathFacts, RemoteEntry,
+    RemoteOrigin, RemotePage, RemoteQuery, Upload,
 };
 pub use config::{ControlConfig, Identity, SNAPSHOT_ENTRIES};
 pub use error::ControlError;

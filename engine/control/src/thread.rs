@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use weir_types::limits::CONTROL_QUEUE_MAX;
 
 use crate::core::Core;
+use crate::disks::DiskRates;
 use crate::figures::Figures;
 use crate::finds::Finds;
 use crate::handle::{Call, Message, Shared};
@@ -117,6 +118,7 @@ async fn prepare(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<Arc
         sessions: Sessions::default(),
         figures: Figures::default(),
         finds: Finds::default(),
+        disks: DiskRates::default(),
         started: Instant::now(),
     };
     core.end_removals().await?;

@@ -163,14 +163,22 @@ pub(super) async fn change(
     Ok(ControlResponse::new(200))
 }
 
-/// Refuses settings that would promise what is not done: protection without the jobs that make it, and
-/// authentication, which follows from the credentials given at start.
+/// Refuses settings that would promise what is not done: protection without the jobs that make it, eviction and
+/// rates that nothing enforces, and authentication, which follows from the credentials given at start. Sending back
+/// what a bucket has is no promise: none of these can be on.
 pub(super) fn settable<'p>(mut settings: impl Iterator<Item = (&'p str, &'p str)>) -> Result<(), AisError> {
     const OFF: [&str; 7] = ["", "false", "f", "no", "n", "off", "0"];
+    const SWITCHES: [&str; 6] = [
+        "mirror.enabled",
+        "ec.enabled",
+        "lru.enabled",
+        "rate_limit.backend.enabled",
+        "rate_limit.frontend.enabled",
+        "auth.client_auth_required",
+    ];
     let promise = settings.find(|(name, value)| {
         let name = name.to_ascii_lowercase();
-        let switch = matches!(name.as_str(), "mirror.enabled" | "ec.enabled" | "auth.client_auth_required");
-        switch && !OFF.contains(&value.trim().to_ascii_lowercase().as_str())
+        SWITCHES.contains(&name.as_str()) && !OFF.contains(&value.trim().to_ascii_lowercase().as_str())
     });
     promise.map_or(Ok(()), |(name, _)| Err(Unsupported::new("enable", name).into()))
 }

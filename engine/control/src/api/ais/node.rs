@@ -45,7 +45,10 @@ pub(super) async fn about(core: &Core, id: &NodeId, what: What, asked: &Asked<'_
             json(&tracker.keys().map(|name| (name, metric_kind(name))).collect::<BTreeMap<_, _>>())
         }
         What::Mountpaths => json(&mountpaths(core).await?),
-        What::Disk => json(&CapacityWithDisks { capacity: capacity(core).await?, disks: BTreeMap::new() }),
+        What::Disk => {
+            let disks = core.disks.now(core.backend.as_ref()).await;
+            json(&CapacityWithDisks { capacity: capacity(core).await?, disks })
+        }
         What::Remote => json(&serde_json::json!({ "a": [], "ver": 1 })),
         What::Backends => {
             let providers = core.backend.remote_providers();

@@ -121,6 +121,23 @@ fn properties() {
     assert_eq!(props(&node), after);
     node.ok("PATCH /v1/buckets/b1?provider=ais", &action("reset-bprops", "null"));
     assert_eq!(props(&node)["checksum"]["type"], "xxhash2");
+    // What is kept and has no effect is not switched on; sending back all that is shown still works.
+    for name in ["lru", "mirror", "ec", "rate_limit\":{\"backend", "rate_limit\":{\"frontend"] {
+        let ends = if name.contains('{') { "}}}" } else { "}}" };
+        let on = action("set-bprops", &format!("{{\"{name}\":{{\"enabled\":true{ends}"));
+        let (status, text) = node.get("PATCH /v1/buckets/b1?provider=ais", &on);
+        assert!(status == 501 && text.contains("enable"), "{name}: {status} {text}");
+    }
+    let shown = props(&node);
+    let all = shown.as_object().unwrap().iter().filter(|(name, _)| {
+        !matches!(name.as_str(), "provider" | "Renamed" | "bid" | "created" | "backend_bck")
+    });
+    let all: serde_json::Map<_, _> = all.map(|(name, value)| (name.clone(), value.clone())).collect();
+    node.ok(
+        "PATCH /v1/buckets/b1?provider=ais",
+        &action("set-bprops", &serde_json::Value::Object(all).to_string()),
+    );
+    assert_eq!(props(&node), shown);
     assert_eq!(props(&node)["bid"], after["bid"]);
 }
 

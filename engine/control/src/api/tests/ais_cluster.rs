@@ -64,6 +64,9 @@ fn configuration_is_set_and_kept() {
         ("PUT /v1/cluster/set-config?checksum.type=x", "", 400),
         ("PUT /v1/cluster/set-config?checksum.type=md5&transient=true", "", 501),
         ("PUT /v1/cluster/set-config?mirror.enabled=true", "", 501),
+        ("PUT /v1/cluster/set-config?lru.enabled=true", "", 501),
+        ("PUT /v1/cluster/set-config?rate_limit.frontend.enabled=true", "", 501),
+        ("PUT /v1/cluster/set-config?rate_limit.backend.enabled=yes", "", 501),
         ("PUT /v1/cluster/set-config?auth.client_auth_required=true", "", 501),
         ("PUT /v1/cluster", &action("start", r#"{"Kind":"lru"}"#), 501),
         ("PUT /v1/cluster", &action("start-maintenance", r#"{"sid":"x"}"#), 501),
@@ -111,7 +114,10 @@ fn figures_of_nodes() {
     let mountpaths = node.json("GET /v1/cluster?what=mountpaths", "");
     assert_eq!(mountpaths["targets"][target]["available"][0], "/mp1");
     assert_eq!(mountpaths["targets"][target]["disabled"][0], "/mp2");
-    assert_eq!(node.json("GET /v1/daemon?what=disk", "")["total_used"], "500");
+    let disk = node.json("GET /v1/daemon?what=disk", "");
+    assert_eq!(disk["total_used"], "500");
+    let idle = serde_json::json!({"nvme0n1": {"RBps": 0, "Ravg": 0, "WBps": 0, "Wavg": 0, "Util": 0}});
+    assert_eq!(disk["AllDiskStats"], idle);
     assert_eq!(node.json("GET /v1/cluster?what=backends", "")[0], "aws");
     assert_eq!(node.json("GET /v1/cluster?what=remote", "")["ver"], 1);
     assert_eq!(node.get("GET /v1/cluster?what=target_ips", ""), (200, "127.0.0.1".into()));

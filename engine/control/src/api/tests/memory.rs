@@ -8,8 +8,8 @@ use weir_store::{Etag, ListQuery, Record, StoreError, Terms};
 use weir_types::{Bucket, BucketName, Checksum, ChecksumKind, ObjectName, Provider};
 
 use crate::{
-    Backend, BackendError, BackendFuture, LocalEntry, LocalPage, MountpathFacts, RemoteEntry, RemoteOrigin,
-    RemotePage, RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, DiskCounters, LocalEntry, LocalPage, MountpathFacts, RemoteEntry,
+    RemoteOrigin, RemotePage, RemoteQuery, Upload,
 };
 
 type Objects<T> = Mutex<BTreeMap<Bucket, BTreeMap<String, T>>>;
@@ -236,6 +236,10 @@ impl Backend for Memory {
 
     fn counters(&self) -> BTreeMap<String, i64> {
         BTreeMap::from([("get.n".into(), 3), ("get.size".into(), 30)])
+    }
+
+    fn disk_counters(&self) -> BTreeMap<String, DiskCounters> {
+        BTreeMap::from([("nvme0n1".into(), DiskCounters::default())])
     }
 
     fn metrics_text(&self) -> String {
