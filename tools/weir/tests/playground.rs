@@ -139,6 +139,14 @@ fn the_sample(weir: &Playground, home: &Path, work: &Path) {
     assert!(fs::read(&copy).unwrap() == origin);
     assert_eq!(weir.names("s3://sample", &["--cached"]).len(), 32);
     weir.fails(&["get", "s3://sample/none", text(&copy)], "does not exist");
+    // By prefix and as a whole: what is not here is not spoken of.
+    assert_eq!(weir.json(&["evict", "-r", "s3://sample/shard-00"])["evicted"], 10);
+    assert_eq!(weir.names("s3://sample", &["--cached"]).len(), 22);
+    assert_eq!(weir.json(&["evict", "-r", "s3://sample"])["evicted"], 22);
+    assert_eq!(weir.json(&["evict", "-r", "s3://sample"])["evicted"], 0);
+    assert_eq!(weir.names("s3://sample", &["--cached"]).len(), 0);
+    weir.fails(&["evict", "s3://sample"], "-r");
+    assert_eq!(weir.names("s3://sample", &[]).len(), 32);
 }
 
 fn buckets_and_objects(weir: &Playground, work: &Path) {
@@ -147,6 +155,7 @@ fn buckets_and_objects(weir: &Playground, work: &Path) {
     weir.ok(&["create", "ais://mine", "--exists-ok"]);
     assert!(weir.ok(&["ls"]).contains("ais://mine\n"));
     assert_eq!(weir.json(&["show", "bucket", "ais://mine", "checksum.type"])["checksum.type"], "crc32c");
+    assert!(!weir.ok(&["show", "bucket", "ais://mine"]).contains("Renamed"));
     let map = weir.json(&["show", "cluster"]);
     assert!(map["proxy_si"]["daemon_id"].is_string(), "{map}");
     assert!(weir.ok(&["show", "cluster"]).contains("primary"));

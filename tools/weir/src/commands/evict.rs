@@ -2,15 +2,16 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Context, parallel, rm};
+use crate::client::ListAsk;
 use crate::error::ToolError;
 use crate::uri::Uri;
 
 #[derive(Args, Debug)]
 pub(crate) struct EvictArgs {
-    /// BUCKET/OBJECT of a remote bucket; many with a template
+    /// BUCKET/OBJECT of a remote bucket; many with a template. With -r a prefix, or a bucket alone for all of it
     #[arg(required = true, value_name = "URI", value_parser = remote)]
     uris: Vec<Uri>,
-    /// All objects whose names begin so
+    /// All objects that are here and whose names begin so
     #[arg(long, short)]
     recursive: bool,
     /// Objects at once
@@ -21,7 +22,13 @@ pub(crate) struct EvictArgs {
 pub(crate) fn run(context: &Context, args: EvictArgs) -> Result<(), ToolError> {
     let mut objects = Vec::new();
     for uri in &args.uris {
-        objects.extend(rm::objects(context, uri, args.recursive)?);
+        if uri.name.is_empty() && !args.recursive {
+            return Err(ToolError::Usage(format!(
+                "{}: expected BUCKET/OBJECT; -r evicts all that is here of a bucket",
+                uri.bucket
+            )));
+        }
+        objects.extend(rm::objects(context, uri, args.recursive.then_some(ListAsk::CACHED))?);
     }
     let items = objects.into_iter().map(Ok);
     let total = parallel::run(args.jobs, items, |uri| context.client.evict(&uri).map(|()| 0))?;
@@ -32,7 +39,7 @@ pub(crate) fn run(context: &Context, args: EvictArgs) -> Result<(), ToolError> {
 
 /// What has no origin cannot be fetched again.
 fn remote(text: &str) -> Result<Uri, String> {
-    let uri = rm::named(text)?;
+    let uri: Uri = text.parse()?;
     if uri.bucket.provider.is_remote() {
         Ok(uri)
     } else {

@@ -25,7 +25,7 @@ pub(crate) struct RmArgs {
 pub(crate) fn run(context: &Context, args: RmArgs) -> Result<(), ToolError> {
     let mut objects = Vec::new();
     for uri in &args.uris {
-        objects.extend(self::objects(context, uri, args.recursive)?);
+        objects.extend(self::objects(context, uri, args.recursive.then_some(0))?);
     }
     let total =
         parallel::run(args.jobs, objects.into_iter().map(Ok), |uri| match context.client.delete(&uri) {
@@ -36,13 +36,17 @@ pub(crate) fn run(context: &Context, args: RmArgs) -> Result<(), ToolError> {
     context.output.result(&value, |out| writeln!(out, "deleted {}", total.objects))
 }
 
-/// What one argument stands for: a prefix, a template or a name.
-pub(super) fn objects(context: &Context, uri: &Uri, recursive: bool) -> Result<Vec<ObjectUri>, ToolError> {
-    let names = if recursive {
+/// What one argument stands for: a prefix, if flags to list it with are given; a template or a name otherwise.
+pub(super) fn objects(
+    context: &Context,
+    uri: &Uri,
+    recursive: Option<u64>,
+) -> Result<Vec<ObjectUri>, ToolError> {
+    let names = if let Some(flags) = recursive {
         let ask = ListAsk {
             prefix: uri.name.clone(),
             props: "name".into(),
-            flags: ListAsk::NO_DIRS,
+            flags: ListAsk::NO_DIRS | flags,
             ..ListAsk::default()
         };
         let entries = context.client.objects(&uri.bucket, ask);
@@ -54,7 +58,7 @@ pub(super) fn objects(context: &Context, uri: &Uri, recursive: bool) -> Result<V
 }
 
 /// A whole bucket is emptied by `weir rmb`, never by a name left out.
-pub(super) fn named(text: &str) -> Result<Uri, String> {
+fn named(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse()?;
     match uri.name.as_str() {
         "" => Err("expected BUCKET/OBJECT; `weir rmb` deletes a bucket with all it holds".into()),

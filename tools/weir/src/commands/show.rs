@@ -54,7 +54,7 @@ fn bucket(context: &Context, args: &ShowBucketArgs) -> Result<(), ToolError> {
     let props = context.client.bucket_props(&args.bucket.0)?;
     let mut rows = Vec::new();
     flatten("", &props, &mut rows);
-    rows.retain(|(name, _)| name.starts_with(&args.section));
+    rows.retain(|(name, value)| name.starts_with(&args.section) && !is_left_over(name, value));
     if rows.is_empty() {
         return Err(ToolError::Usage(format!("no property's name begins with {:?}", args.section)));
     }
@@ -74,6 +74,11 @@ fn bucket(context: &Context, args: &ShowBucketArgs) -> Result<(), ToolError> {
     })
 }
 
+/// A field that AIS's clients expect and that says nothing here: no bucket is renamed.
+fn is_left_over(name: &str, value: &Value) -> bool {
+    name == "Renamed" && value == ""
+}
+
 /// `{"a": {"b": 1}}` to `a.b = 1`.
 fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, Value)>) {
     match value.as_object() {
@@ -88,6 +93,12 @@ fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, Value)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_empty_name_of_a_renamed_bucket_is_left_out() {
+        assert!(is_left_over("Renamed", &json!("")));
+        assert!(!is_left_over("Renamed", &json!("b")) && !is_left_over("extra", &json!("")));
+    }
 
     #[test]
     fn properties_flatten() {
