@@ -10,7 +10,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::cli::{LoadCli, LoadCommand, OutputArgs};
 use crate::error::LoadError;
+use crate::html;
+use crate::litmus::Litmus;
 use crate::plan::{Mode, Plan};
+use crate::report::Report;
 use crate::run::run;
 use crate::text;
 use crate::view::View;
@@ -35,6 +38,7 @@ pub fn execute(cli: LoadCli) -> Result<Verdict, LoadError> {
         LoadCommand::List(args) => (args.plan(Mode::List)?, &args.output),
         LoadCommand::Mixed(args) => (args.load.plan(Mode::Mixed(args.write_share.0))?, &args.load.output),
         LoadCommand::Range(args) => (args.load.plan(Mode::Range(args.range_size.0))?, &args.load.output),
+        LoadCommand::Litmus(args) => return litmus(&args.litmus()?, &args.output),
     };
     one(&plan, output)
 }
@@ -44,19 +48,32 @@ fn one(plan: &Plan, output: &OutputArgs) -> Result<Verdict, LoadError> {
     let mut view = View::new(!output.quiet && std::io::stderr().is_terminal());
     let report = run(plan, &stop, &mut |progress| view.show(progress))?;
     view.end();
-    write_json(output, &report)?;
-    if output.json.as_deref() != Some(Path::new("-")) {
-        print(text::summary(&report).as_bytes())?;
-    }
-    Ok(match () {
-        () if report.wrong_content() => Verdict::WrongContent,
-        () if report.requests == 0 => Verdict::Nothing,
+    write(output, &report, || html::page(&report), || text::summary(&report))?;
+    Ok(verdict([&report].into_iter()))
+}
+
+fn litmus(litmus: &Litmus, output: &OutputArgs) -> Result<Verdict, LoadError> {
+    let stop = stopped_by_signals()?;
+    let mut view = View::new(!output.quiet && std::io::stderr().is_terminal());
+    let report = litmus.run(&stop, &mut |phase, progress| {
+        view.label(phase);
+        view.show(progress);
+    })?;
+    view.end();
+    write(output, &report, || report.page(), || text::columns(&report.rows(), &report.notes))?;
+    Ok(verdict(report.clusters.iter().flat_map(|c| &c.phases).map(|p| &p.report)))
+}
+
+fn verdict<'r>(reports: impl Iterator<Item = &'r Report> + Clone) -> Verdict {
+    match () {
+        () if reports.clone().any(Report::wrong_content) => Verdict::WrongContent,
+        () if reports.clone().all(|report| report.requests == 0) => Verdict::Nothing,
         () => Verdict::Good,
-    })
+    }
 }
 
 /// A flag that the first SIGINT or SIGTERM sets; the second one ends the process at once.
-pub(crate) fn stopped_by_signals() -> Result<Arc<AtomicBool>, LoadError> {
+fn stopped_by_signals() -> Result<Arc<AtomicBool>, LoadError> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the second signal finds the flag set by the first.
@@ -67,19 +84,30 @@ pub(crate) fn stopped_by_signals() -> Result<Arc<AtomicBool>, LoadError> {
     Ok(stop)
 }
 
-pub(crate) fn write_json(output: &OutputArgs, report: &impl Serialize) -> Result<(), LoadError> {
-    let Some(path) = &output.json else { return Ok(()) };
-    let mut text = serde_json::to_string(report)
-        .map_err(|error| LoadError::File { path: path.clone(), error: error.into() })?;
-    text.push('\n');
-    if path == Path::new("-") { print(text.as_bytes()) } else { write_file(path, text.as_bytes()) }
+/// Writes a report to where it is wanted: as JSON, as a page, and for people unless standard output has the JSON.
+fn write(
+    output: &OutputArgs,
+    report: &impl Serialize,
+    page: impl FnOnce() -> Result<String, LoadError>,
+    text: impl FnOnce() -> String,
+) -> Result<(), LoadError> {
+    if let Some(path) = &output.html {
+        write_file(path, page()?.as_bytes())?;
+    }
+    let to_stdout = output.json.as_deref() == Some(Path::new("-"));
+    if let Some(path) = &output.json {
+        let json = serde_json::to_string(report);
+        let json = json.map_err(|error| LoadError::File { path: path.clone(), error: error.into() })? + "\n";
+        if to_stdout { print(json.as_bytes())? } else { write_file(path, json.as_bytes())? }
+    }
+    if to_stdout { Ok(()) } else { print(text().as_bytes()) }
 }
 
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), LoadError> {
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), LoadError> {
     std::fs::write(path, bytes).map_err(|error| LoadError::File { path: path.to_owned(), error })
 }
 
-pub(crate) fn print(bytes: &[u8]) -> Result<(), LoadError> {
+fn print(bytes: &[u8]) -> Result<(), LoadError> {
     match std::io::stdout().write_all(bytes) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

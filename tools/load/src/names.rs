@@ -7,28 +7,32 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 
-/// Digits of an object's number in its name.
+/// Digits of an object's number in its name, at least.
 const DIGITS: usize = 8;
-/// Names of one working set: what the digits hold.
-pub const NAMES_MAX: u64 = 10_u64.pow(DIGITS as u32);
+/// Digits at most.
+const DIGITS_MAX: usize = 12;
+/// Names of one working set.
+pub const NAMES_MAX: u64 = 10_u64.pow(DIGITS_MAX as u32);
 /// Exponent of the zipf order: the popular few, as caches see them.
 const ZIPF_EXPONENT: f64 = 0.99;
 
-/// Appends the name of object `number`: the prefix and the number in eight digits.
+/// Appends the name of object `number`: the prefix and the number, in eight digits or as many as it has.
 pub fn push_name(out: &mut Vec<u8>, prefix: &[u8], number: u64) {
     out.extend_from_slice(prefix);
     push_number(out, number);
 }
 
-/// The number in eight digits.
+/// The number in eight digits or as many as it has.
 pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [b'0'; DIGITS];
-    let mut rest = number;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
+    let mut digits = [b'0'; DIGITS_MAX];
+    let mut rest = number % NAMES_MAX;
+    let mut first = DIGITS_MAX;
+    while rest > 0 || first > DIGITS_MAX - DIGITS {
+        first -= 1;
+        digits[first] = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.extend_from_slice(&digits);
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
 }
 
 /// In which order objects are asked for.
@@ -91,7 +95,9 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert_eq!(name(0), "load-1/00000000");
-        assert_eq!(name(NAMES_MAX - 1), "load-1/99999999");
+        assert_eq!(name(99_999_999), "load-1/99999999");
+        assert_eq!(name(123_456_789), "load-1/123456789");
+        assert_eq!(name(NAMES_MAX - 1), "load-1/999999999999");
     }
 
     #[test]

@@ -192,8 +192,8 @@ impl Plan {
         if self.verify && self.mode == Mode::List {
             return usage("--verify: a listing has no content to verify".into());
         }
-        if self.prefix.len() + 8 > OBJECT_NAME_BYTES_MAX {
-            return usage(format!("--name-prefix: expected at most {} bytes", OBJECT_NAME_BYTES_MAX - 8));
+        if self.prefix.len() + 12 > OBJECT_NAME_BYTES_MAX {
+            return usage(format!("--name-prefix: expected at most {} bytes", OBJECT_NAME_BYTES_MAX - 12));
         }
         Ok(self)
     }

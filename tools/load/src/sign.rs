@@ -91,3 +91,50 @@ fn keyed(key: &[u8], text: &str) -> Vec<u8> {
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use weir_auth::{Arrival, Credentials, Gate, Secret};
+    use weir_http::{HeaderSlots, parse_head};
+
+    use super::*;
+
+    const DAY: u64 = 86_400;
+
+    fn signer(secret: &str) -> Signer {
+        Signer::new(AccessKey { id: "id".into(), secret: secret.into(), region: "eu-central-1".into() })
+    }
+
+    /// Whether a node takes `PUT /b/a%20b?x=1` with these signature lines at `now`.
+    fn admitted(lines: &[u8], now: u64) -> bool {
+        let access_keys = vec![("id".to_owned(), Secret::new("a secret of enough bytes"))];
+        let gate = Gate::new(Credentials { access_keys, token_key: None }).unwrap();
+        let mut request = b"PUT /b/a%20b?x=1 HTTP/1.1\r\nHost: h:1\r\n".to_vec();
+        request.extend_from_slice(lines);
+        request.extend_from_slice(b"Content-Length: 5\r\n\r\n");
+        let mut slots = HeaderSlots::default();
+        let (head, _) = parse_head(&request, &mut slots).unwrap().unwrap();
+        gate.admit(&head, &Arrival { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), now }).is_ok()
+    }
+
+    #[test]
+    fn a_node_takes_what_is_signed_and_nothing_else() {
+        let good = signer("a secret of enough bytes");
+        let check = |signer: &Signer, method: &str, path: &str, now: u64, expected: bool| {
+            let mut lines = Vec::new();
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now);
+            signer.push(&mut lines, method, "h:1", path.as_bytes(), b"x=1", at);
+            assert_eq!(admitted(&lines, now), expected, "{method} {path} {now}");
+        };
+        let now = 20_000 * DAY + 5;
+        check(&good, "PUT", "/b/a%20b", now, true);
+        check(&good, "GET", "/b/a%20b", now, false);
+        check(&good, "PUT", "/b/other", now, false);
+        check(&signer("another secret"), "PUT", "/b/a%20b", now, false);
+        // A key is of one day: the next day has its own.
+        check(&good, "PUT", "/b/a%20b", now + DAY, true);
+    }
+}

@@ -57,6 +57,23 @@ pub(crate) fn summary(report: &Report) -> String {
     out
 }
 
+/// Rows in columns, the first being their heads, and notes below.
+pub(crate) fn columns(rows: &[Vec<String>], notes: &[String]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+    notes.iter().for_each(|note| out.push_str(&format!("note: {note}\n")));
+    out
+}
+
 fn errors(errors: &[Errors]) -> String {
     errors.iter().fold(String::new(), |mut out, e| {
         // Writing to a string cannot fail.
@@ -71,7 +88,7 @@ pub(crate) fn latency(l: &Latency) -> String {
     shown.map(|(name, us)| format!("{name} {}", time(us))).join("   ")
 }
 
-fn time(us: f64) -> String {
+pub(crate) fn time(us: f64) -> String {
     match us {
         _ if us < 1e3 => format!("{us:.0} us"),
         _ if us < 1e6 => format!("{:.2} ms", us / 1e3),

@@ -23,6 +23,11 @@ impl View {
         Self { bar: None, visible, label: String::new() }
     }
 
+    /// Says what comes next, before the figures.
+    pub(crate) fn label(&mut self, text: &str) {
+        self.label = format!("{text}: ");
+    }
+
     pub(crate) fn show(&mut self, progress: Progress<'_>) {
         if !self.visible {
             return;

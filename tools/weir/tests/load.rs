@@ -265,3 +265,49 @@ fn nobody_there_is_said_before_anything_runs() {
     let error = String::from_utf8_lossy(&out.stderr);
     assert!(!out.status.success() && error.contains(&url), "{error}");
 }
+
+#[test]
+fn the_litmus_profile_compares_two_clusters_in_one_report() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, second) = (Node::start(one.path()), Node::start(two.path()));
+    let page = one.path().join("report.html");
+    let out = Command::new(WEIR)
+        .args(["load", "litmus", "--bucket", "b", "--group", &first.url()])
+        .args(["--group", &format!("{},{}", first.url(), second.url())])
+        .args(["--ram", "1M", "--capacity", "10M", "--scale", "0.1", "--verify", "--connections", "8"])
+        .args(["--duration", "300ms", "--warmup", "100ms", "--json", "-", "--html", page.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let clusters = report["clusters"].as_array().unwrap();
+    assert_eq!(clusters.len(), 2);
+    for (cluster, nodes) in clusters.iter().zip([1_u64, 2]) {
+        assert_eq!(cluster["nodes"], nodes, "{report}");
+        // The greater of 60 % of 10 MiB and 5 times 1 MiB, for each node.
+        assert_eq!(cluster["required_bytes"], nodes * 6 * (1 << 20), "{report}");
+        let names = cluster["names"].as_u64().unwrap();
+        assert!((95 * nodes..=110 * nodes).contains(&names), "{report}");
+        let phases = cluster["phases"].as_array().unwrap();
+        let mixes: Vec<_> = phases.iter().map(|p| p["mix"].as_str().unwrap()).collect();
+        assert_eq!(mixes, ["100/0", "80/20", "50/50"]);
+        assert_eq!(phases[0]["report"]["requests"], names, "{report}");
+        assert!(phases.iter().all(|p| p["report"]["errors"] == 0), "{report}");
+    }
+    assert_eq!(report["scaling"].as_array().unwrap().len(), 3, "{report}");
+    assert!(report["notes"][0].as_str().unwrap().contains("10 %"), "{report}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("2 nodes, 50/50 write/read") && page.matches("<svg").count() >= 7, "{page}");
+    assert!(!page.contains("http-equiv") && !page.contains("<script") && !page.contains("src="), "{page}");
+}
+
+#[test]
+fn plain_http_reads_what_a_prefix_of_the_path_leads_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path());
+    let set = "--size 10000 --names 10 --operations 20 --order sequential";
+    assert_eq!(node.load(&format!("put --bucket b {set}")).0, 0);
+    let (status, report) =
+        load(&format!("{}/v1/objects/b", node.url()), &format!("get --api http {set} --verify"));
+    assert_eq!((status, &report["requests"]), (0, &20.into()), "{report}");
+}

@@ -1,5 +1,7 @@
 //! Flags of `weir load`.
 
+mod litmus;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use crate::names::Order;
 use crate::plan::{Api, BucketArg, Mode, Plan};
 use crate::sign::AccessKey;
 use crate::size::{Bytes, Sizes};
+
+pub use litmus::LitmusArgs;
 
 /// Put load on a server and measure what it bears.
 #[derive(Parser, Debug)]
@@ -36,6 +40,8 @@ pub enum LoadCommand {
     Range(RangeArgs),
     /// List pages of names
     List(LoadArgs),
+    /// Small objects, a working set beyond memory, writes and reads mixed, clusters of two sizes
+    Litmus(LitmusArgs),
 }
 
 /// Flags of `mixed`.
@@ -274,6 +280,7 @@ mod tests {
             LoadCommand::List(args) => args.plan(Mode::List),
             LoadCommand::Mixed(args) => args.load.plan(Mode::Mixed(args.write_share.0)),
             LoadCommand::Range(args) => args.load.plan(Mode::Range(args.range_size.0)),
+            LoadCommand::Litmus(args) => args.litmus().map(|l| l.clusters[0].clone()),
         };
         plan.map_err(|e| e.to_string())
     }
@@ -305,6 +312,16 @@ mod tests {
         check(&format!("{get} --names 0"), false);
         check(&format!("{get} --operations 5 --rate 5"), false);
         check(&format!("{get} --compressible 2"), false);
+        let litmus = "load litmus --bucket b --ram 1G";
+        check(&format!("{litmus} --endpoint http://127.0.0.1:1 --endpoint http://127.0.0.1:2"), true);
+        check(
+            &format!(
+                "{litmus} --group http://127.0.0.1:1,http://127.0.0.1:2 --group http://127.0.0.1:3 --scale 0.1"
+            ),
+            true,
+        );
+        check(litmus, false);
+        check(&format!("{litmus} --endpoint http://127.0.0.1:1 --scale 0"), false);
         check("load get --endpoint https://127.0.0.1:1 --bucket b", false);
     }
 
