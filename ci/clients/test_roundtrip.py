@@ -61,15 +61,16 @@ def test_round_trip_of_5_gib(node, bucket):
     round_trip(node, 5 * GIB)
 
 
-def printed_bound(node):
-    """The memory bound that the node printed at its start, in bytes: the line's last number with its unit."""
+def printed_bound(node, connections):
+    """The memory bound that the node printed at its start, in bytes: all its parts, with so many connections open."""
     import re
 
     for line in node.log_path.read_text(errors="replace").splitlines():
-        found = re.search(r"memory.*?([\d.]+)\s*(MiB|GiB)", line)
+        _, found, parts = line.partition("memory bounds: ")
         if found:
-            return int(float(found[1]) * (MIB if found[2] == "MiB" else GIB))
-    return None
+            most, each = map(int, re.search(r"(\d+) connections of up to (\d+) KiB", parts).groups())
+            return sum(map(int, re.findall(r"(\d+) MiB", parts))) * MIB + min(most, connections) * each * 1024
+    raise AssertionError("the node did not print its memory bounds")
 
 
 @pytest.mark.big
@@ -106,10 +107,10 @@ def test_memory_while_64_clients_move_1_gib_objects(node, bucket):
     watcher.join()
     for i in range(16):
         check(node.port, f"/round/mem{i}", f"mem{i}", GIB)
-    bound = printed_bound(node)
-    print(f"peak resident memory {peak[0] >> 20} MiB, printed bound {bound and bound >> 20} MiB")
+    bound = printed_bound(node, len(threads))
+    print(f"peak resident memory {peak[0] >> 20} MiB, printed bound {bound >> 20} MiB")
     assert not errors
-    assert bound is None or peak[0] <= bound
+    assert peak[0] <= bound
 
 
 def drain(port, target, size):
