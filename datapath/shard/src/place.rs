@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weir_auth::Permit;
 use weir_cluster::{BucketInfo, ClusterError, ClusterView};
 use weir_store::{Change, Durability, Outcome, Volume};
 use weir_types::{Bucket, BucketName, ObjectName};
@@ -11,9 +12,11 @@ use crate::disk::{RingDisk, RingFile};
 use crate::fail::Failure;
 use crate::shard::Shard;
 
-/// A name with its bucket, under one view of the cluster.
+/// A name with its bucket, under one view of the cluster, for a caller who was permitted to do something there. What
+/// touches an object's data or metadata takes a place, so none of it can be called before the gate has been asked.
 #[derive(Clone)]
 pub(crate) struct Place {
+    _permit: Permit,
     view: Arc<ClusterView>,
     pub(crate) bucket: Bucket,
     pub(crate) name: ObjectName,
@@ -66,8 +69,14 @@ impl Shard {
         self.shared.view.load_full()
     }
 
-    /// The place of an object. An unknown bucket of a provider with an origin is asked for there and adopted.
-    pub(crate) async fn place(&self, bucket: &Bucket, name: &ObjectName) -> Result<Place, PlaceError> {
+    /// The place of an object, if the bucket's own mask allows what the caller is permitted. An unknown bucket of a
+    /// provider with an origin is asked for there and adopted.
+    pub(crate) async fn place(
+        &self,
+        bucket: &Bucket,
+        name: &ObjectName,
+        permit: Permit,
+    ) -> Result<Place, PlaceError> {
         let mut view = self.view();
         if view.bucket(bucket).is_err() && self.may_adopt(bucket) {
             match self.shared.control.adopt_bucket(bucket.clone()).await {
@@ -76,9 +85,11 @@ impl Shard {
                 Err(why) => return Err(PlaceError::Origin(why)),
             }
         }
-        view.bucket(bucket)?;
+        if !view.bucket(bucket)?.props.access.allows(permit.access()) {
+            return Err(PlaceError::Masked);
+        }
         let disk = disk_of(&self.shared.disks, bucket, name).ok_or(PlaceError::NoDisk)?;
-        Ok(Place { view, bucket: bucket.clone(), name: name.clone(), disk })
+        Ok(Place { _permit: permit, view, bucket: bucket.clone(), name: name.clone(), disk })
     }
 
     /// The bucket that S3 means by a name.
@@ -110,6 +121,9 @@ pub(crate) enum PlaceError {
     /// The bucket's origin could not be asked.
     #[error("{0}")]
     Origin(String),
+    /// The bucket's mask does not allow what the caller may.
+    #[error("the bucket's access mask does not allow this")]
+    Masked,
     /// Every disk is out.
     #[error("no disk is in service")]
     NoDisk,

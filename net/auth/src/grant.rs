@@ -38,8 +38,9 @@ pub struct Grant {
     body: BodyRule,
 }
 
-/// Proof that an admitted caller may do one thing. Only a [`Grant`] makes one.
-#[derive(PartialEq, Eq, Debug)]
+/// Proof that an admitted caller may do one thing. Only a [`Grant`] makes one. A clone is for work that goes on for the
+/// same caller elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[must_use = "an operation takes the permit it needs"]
 pub struct Permit {
     access: Access,

@@ -51,6 +51,7 @@ impl From<Failure> for Refusal {
             Failure::Body(BodyError::S3(error)) => Self::Answer(AisError::Bad(error.to_string()), true),
             Failure::Place(PlaceError::Cluster(error)) => AisError::Cluster(error).into(),
             Failure::Place(PlaceError::Origin(why)) => AisError::Origin(why).into(),
+            Failure::Place(error @ PlaceError::Masked) => AisError::Forbidden(error.to_string()).into(),
             Failure::Place(PlaceError::NoDisk) => unavailable("no disk is in service").into(),
             Failure::Store(error) => store(&error).into(),
             Failure::Overloaded(why) => unavailable(why).into(),

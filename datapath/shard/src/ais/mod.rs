@@ -16,7 +16,7 @@ use crate::answer::Answer;
 use crate::body::Body;
 use crate::conn::{Conn, ConnError};
 use crate::fail::Failure;
-use crate::place::Place;
+use crate::place::{Place, PlaceError};
 use crate::serve::{Handled, Request, overloaded};
 use crate::shard::ControlOp;
 use errors::Refusal;
@@ -146,13 +146,14 @@ impl Ais<'_, '_> {
         name: &ObjectName,
         needed: Access,
     ) -> Result<Place, Refusal> {
-        self.grant.require(needed, bucket).map(drop).map_err(|d| errors::denied(&d))?;
-        let place = self.request.shard.place(bucket, name).await.map_err(Failure::from)?;
-        if !place.info().props.access.allows(needed) {
-            let action = self.request.head.method.as_str();
-            return Err(AisError::AccessDenied { bucket: bucket.clone(), action }.into());
+        let permit = self.grant.require(needed, bucket).map_err(|d| errors::denied(&d))?;
+        match self.request.shard.place(bucket, name, permit).await {
+            Err(PlaceError::Masked) => {
+                let action = self.request.head.method.as_str();
+                Err(AisError::AccessDenied { bucket: bucket.clone(), action }.into())
+            }
+            place => Ok(place.map_err(Failure::from)?),
         }
-        Ok(place)
     }
 
     /// The body of an action, bounded.

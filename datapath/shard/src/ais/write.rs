@@ -156,7 +156,7 @@ impl Ais<'_, '_> {
             PostAction::CheckLock | PostAction::Unsupported(_) => Access::HEAD_OBJECT,
             _ => Access::PUT,
         };
-        self.place(&place.bucket, &place.name, needed).await?;
+        let place = &self.place(&place.bucket, &place.name, needed).await?;
         match action {
             PostAction::Rename(name) => self.rename(conn, place, &name).await,
             PostAction::CheckLock => self.check_lock(conn, place).await,

@@ -85,6 +85,7 @@ fn place(error: &PlaceError) -> S3Error {
     match error {
         PlaceError::Cluster(error) => cluster(error),
         PlaceError::Origin(why) => S3Error::new(S3Code::ServiceUnavailable, why.clone()),
+        PlaceError::Masked => S3Error::new(S3Code::AccessDenied, error.to_string()),
         PlaceError::NoDisk => S3Error::new(S3Code::ServiceUnavailable, "no disk is in service"),
     }
 }

@@ -7,7 +7,7 @@ mod multipart;
 mod read;
 mod write;
 
-use weir_auth::{BodyRule, ChunkSigner, Grant};
+use weir_auth::{BodyRule, ChunkSigner, Grant, Permit};
 use weir_s3::body::BodyPlan;
 use weir_s3::chunked::{ChunkVerifier, ChunkedBody, Unverified};
 use weir_s3::{ObjectOp, S3Code, S3Config, S3Error, S3Op};
@@ -128,21 +128,15 @@ impl<'h> S3<'_, 'h> {
         let Some(found) = known else {
             // Who may not look does not learn whether the bucket is there.
             let unknown = Bucket::global(Provider::Ais, bucket.clone());
-            self.permit(needed, &unknown)?;
+            let _may_look = self.permit(needed, &unknown)?;
             return Err(S3Error::no_such_bucket(bucket.as_str()).into());
         };
-        self.permit(needed, &found)?;
-        let place = shard.place(&found, key).await.map_err(Failure::from)?;
-        if !place.info().props.access.allows(needed) {
-            return Err(
-                S3Error::new(S3Code::AccessDenied, "the bucket's access mask does not allow this").into()
-            );
-        }
-        Ok(place)
+        let permit = self.permit(needed, &found)?;
+        Ok(shard.place(&found, key, permit).await.map_err(Failure::from)?)
     }
 
-    fn permit(&self, needed: Access, bucket: &Bucket) -> Result<(), Refusal> {
-        self.grant.require(needed, bucket).map(drop).map_err(|d| errors::denied(&d).into())
+    fn permit(&self, needed: Access, bucket: &Bucket) -> Result<Permit, Refusal> {
+        self.grant.require(needed, bucket).map_err(|d| errors::denied(&d).into())
     }
 
     async fn object(
