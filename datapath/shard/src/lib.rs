@@ -22,6 +22,7 @@ mod place;
 mod planted;
 mod put;
 mod ration;
+mod refusal;
 mod reserved;
 mod s3;
 mod serve;

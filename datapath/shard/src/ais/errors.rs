@@ -7,38 +7,15 @@ use weir_store::{FlightError, StoreError};
 use weir_types::{Bucket, ObjectName, RangeError};
 
 use crate::body::BodyError;
-use crate::conn::ConnError;
 use crate::fail::Failure;
 use crate::place::PlaceError;
 
-/// Why a request is not carried out.
-pub(crate) enum Refusal {
-    /// There is nobody to answer.
-    Gone(ConnError),
-    /// The head has left: only the end of the connection can tell the client.
-    Broken {
-        /// What was said.
-        status: u16,
-    },
-    /// An answer; whether the connection ends with it, since the body cannot be read on.
-    Answer(AisError, bool),
-}
+/// A refusal in the words of AIS.
+pub(crate) type Refusal = crate::refusal::Refusal<AisError>;
 
 impl From<AisError> for Refusal {
     fn from(error: AisError) -> Self {
         Self::Answer(error, false)
-    }
-}
-
-impl From<ConnError> for Refusal {
-    fn from(error: ConnError) -> Self {
-        Self::Gone(error)
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Failure::from(error).into()
     }
 }
 

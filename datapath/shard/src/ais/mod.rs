@@ -74,44 +74,36 @@ fn kind(op: &AisOp) -> Op {
     }
 }
 
-/// Answers an error. The body of a refused upload is read and dropped or the connection half-closed after the answer:
-/// a client that is reset in the middle of an upload may send a shorter one.
 async fn refuse(request: &Request<'_>, conn: &Conn, op: Op, refusal: Refusal) -> Result<Handled, ConnError> {
-    match refusal {
-        Refusal::Gone(error) => Err(error),
-        Refusal::Broken { status } => Ok(Handled { op, status, broken: true }),
-        Refusal::Answer(error, close) => {
-            if error.status() == 503 || error.status() == 429 {
-                overloaded(request.shard);
-            }
-            let remote = request.peer.to_string();
-            let node = format!("t[{}]", request.shard.shared.identity.target);
-            let at = Where {
-                method: request.head.method.as_str(),
-                path: request.head.path,
-                remote: &remote,
-                node: &node,
-            };
-            let mut answer = Answer::new(error.status()).header("X-Content-Type-Options", "nosniff");
-            if request.head.method == Method::Head {
-                answer = answer.header(weir_ais::headers::names::ERROR, error.hdr_error(&at));
-            } else {
-                let (kind, text) = error.body(&at);
-                answer = answer.body(kind, text);
-            }
-            if let Some(seconds) = error.retry_after_s() {
-                answer = answer.header("Retry-After", seconds.to_string());
-            }
-            if let Some(range) = error.content_range() {
-                answer = answer.header("Content-Range", range);
-            }
-            if let Some(allow) = error.allow() {
-                answer = answer.header("Allow", allow);
-            }
-            answer.close = close;
-            request.answer(conn, op, answer).await
-        }
+    refusal.end(request, conn, op, |error| words(request, error)).await
+}
+
+/// An error as AIS answers it.
+fn words(request: &Request<'_>, error: &AisError) -> Answer {
+    if error.status() == 503 || error.status() == 429 {
+        overloaded(request.shard);
     }
+    let remote = request.peer.to_string();
+    let node = format!("t[{}]", request.shard.shared.identity.target);
+    let at =
+        Where { method: request.head.method.as_str(), path: request.head.path, remote: &remote, node: &node };
+    let mut answer = Answer::new(error.status()).header("X-Content-Type-Options", "nosniff");
+    if request.head.method == Method::Head {
+        answer = answer.header(weir_ais::headers::names::ERROR, error.hdr_error(&at));
+    } else {
+        let (kind, text) = error.body(&at);
+        answer = answer.body(kind, text);
+    }
+    if let Some(seconds) = error.retry_after_s() {
+        answer = answer.header("Retry-After", seconds.to_string());
+    }
+    if let Some(range) = error.content_range() {
+        answer = answer.header("Content-Range", range);
+    }
+    if let Some(allow) = error.allow() {
+        answer = answer.header("Allow", allow);
+    }
+    answer
 }
 
 impl Ais<'_, '_> {

@@ -8,38 +8,15 @@ use weir_store::{FlightError, StoreError};
 use weir_types::RangeError;
 
 use crate::body::BodyError;
-use crate::conn::ConnError;
 use crate::fail::Failure;
 use crate::place::PlaceError;
 
-/// Why a request is not carried out.
-pub(crate) enum Refusal {
-    /// There is nobody to answer.
-    Gone(ConnError),
-    /// The head has left: only the end of the connection can tell the client.
-    Broken {
-        /// What was said.
-        status: u16,
-    },
-    /// An answer; whether the connection ends with it, since the body cannot be read on.
-    Answer(S3Error, bool),
-}
+/// A refusal in the words of S3.
+pub(crate) type Refusal = crate::refusal::Refusal<S3Error>;
 
 impl From<S3Error> for Refusal {
     fn from(error: S3Error) -> Self {
         Self::Answer(error, false)
-    }
-}
-
-impl From<ConnError> for Refusal {
-    fn from(error: ConnError) -> Self {
-        Self::Gone(error)
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        store(&error).into()
     }
 }
 

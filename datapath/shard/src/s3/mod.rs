@@ -85,31 +85,28 @@ fn kind(op: &S3Op) -> Op {
 }
 
 async fn refuse(request: &Request<'_>, conn: &Conn, op: Op, refusal: Refusal) -> Result<Handled, ConnError> {
-    match refusal {
-        Refusal::Gone(error) => Err(error),
-        Refusal::Broken { status } => Ok(Handled { op, status, broken: true }),
-        Refusal::Answer(error, close) => {
-            if error.code == S3Code::SlowDown {
-                overloaded(request.shard);
-            }
-            let mut answer = Answer::new(error.status());
-            for (name, value) in &error.headers {
-                answer = answer.header(name, value.clone());
-            }
-            if error.status() == 503 {
-                answer = answer.header("Retry-After", "1");
-            }
-            let id = request.id_text();
-            answer = answer.header("x-amz-request-id", id.clone());
-            if weir_s3::render::error_has_body(&error, request.head.method.as_str()) {
-                let node = request.shard.shared.identity.target.as_str();
-                answer = answer
-                    .body("application/xml", weir_s3::render::error(&error, request.head.path, &id, node));
-            }
-            answer.close = close;
-            request.answer(conn, op, answer).await
-        }
+    refusal.end(request, conn, op, |error| words(request, error)).await
+}
+
+/// An error as S3 answers it.
+fn words(request: &Request<'_>, error: &S3Error) -> Answer {
+    if error.code == S3Code::SlowDown {
+        overloaded(request.shard);
     }
+    let mut answer = Answer::new(error.status());
+    for (name, value) in &error.headers {
+        answer = answer.header(name, value.clone());
+    }
+    if error.status() == 503 {
+        answer = answer.header("Retry-After", "1");
+    }
+    let id = request.id_text();
+    answer = answer.header("x-amz-request-id", id.clone());
+    if weir_s3::render::error_has_body(error, request.head.method.as_str()) {
+        let node = request.shard.shared.identity.target.as_str();
+        answer = answer.body("application/xml", weir_s3::render::error(error, request.head.path, &id, node));
+    }
+    answer
 }
 
 impl<'h> S3<'_, 'h> {
