@@ -4,9 +4,31 @@ use std::mem::MaybeUninit;
 
 use weir_types::limits::HEADERS_MAX;
 
-use crate::fields::Fields;
-use crate::head::{Head, HeaderSlots, Part, Span, slice};
+use crate::fields::{Fields, Meaning};
+use crate::head::{Head, HeaderSlots, Line, Part, Span, slice};
 use crate::{HttpError, lines, target};
+
+/// A head that was read and kept every rule, apart from the bytes and slots it was read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Parsed {
+    bytes: usize,
+    headers: usize,
+    line: Line,
+    meaning: Meaning,
+}
+
+impl Parsed {
+    /// Bytes that the head takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The head, from the bytes and slots that it was read from; `None` from others.
+    pub fn head<'b>(&self, bytes: &'b [u8], slots: &'b HeaderSlots) -> Option<Head<'b>> {
+        let text = std::str::from_utf8(bytes.get(..self.bytes)?).ok()?;
+        Some(Head::new(text, slots.spans.get(..self.headers)?, self.line, self.meaning))
+    }
+}
 
 /// Reads one request head from the front of `bytes`.
 ///
@@ -17,6 +39,12 @@ pub fn parse_head<'b>(
     bytes: &'b [u8],
     slots: &'b mut HeaderSlots,
 ) -> Result<Option<(Head<'b>, usize)>, HttpError> {
+    let Some(parsed) = parse(bytes, slots)? else { return Ok(None) };
+    Ok(parsed.head(bytes, slots).map(|head| (head, parsed.bytes)))
+}
+
+/// The same for a caller that cannot lend its bytes yet: it asks [`Parsed::head`] when it can.
+pub fn parse(bytes: &[u8], slots: &mut HeaderSlots) -> Result<Option<Parsed>, HttpError> {
     let found = lines::scan(bytes)?;
     let Some(first) = found.first else {
         return early(bytes);
@@ -35,11 +63,11 @@ pub fn parse_head<'b>(
         fields.take(slice(text, span.name), slice(text, span.value))?;
     }
     let meaning = fields.finish(request.line.minor, request.authority.map(|a| slice(text, a)))?;
-    Ok(Some((Head::new(text, spans, request.line, meaning), whole)))
+    Ok(Some(Parsed { bytes: whole, headers: count, line: request.line, meaning }))
 }
 
 /// What can be said of an incomplete request line: that it does not even start like one.
-fn early<'b>(bytes: &[u8]) -> Result<Option<(Head<'b>, usize)>, HttpError> {
+fn early(bytes: &[u8]) -> Result<Option<Parsed>, HttpError> {
     match bytes.first() {
         Some(&b) if !target::is_token(b) => Err(HttpError::RequestLine("method is not a token")),
         _ => Ok(None),

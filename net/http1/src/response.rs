@@ -60,16 +60,20 @@ impl<'o> ResponseHead<'o> {
 
     /// Adds a field whose value is formatted in place.
     pub fn header_display(&mut self, name: &str, value: impl fmt::Display) -> Result<&mut Self, HttpError> {
-        let own = ["content-length", "transfer-encoding", "connection", "date"];
-        if own.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            return Err(HttpError::ResponseField("field is written by the builder"));
-        }
-        self.field(name, value)
+        free_field(self.out, name, value)?;
+        Ok(self)
+    }
+
+    /// Adds fields that were written before.
+    pub fn lines(&mut self, lines: &FieldLines) -> &mut Self {
+        self.out.extend_from_slice(&lines.0);
+        self
     }
 
     /// Adds `Date`, as [`crate::DateText`] gives it.
     pub fn date(&mut self, text: &str) -> Result<&mut Self, HttpError> {
-        self.field("Date", text)
+        field(self.out, "Date", text)?;
+        Ok(self)
     }
 
     /// Ends the head: body framing, connection, empty line.
@@ -89,21 +93,6 @@ impl<'o> ResponseHead<'o> {
         });
         self.finished = true;
     }
-
-    fn field(&mut self, name: &str, value: impl fmt::Display) -> Result<&mut Self, HttpError> {
-        let line = self.out.len();
-        if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(HttpError::ResponseField("name is not a token"));
-        }
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b": ");
-        if write!(Checked(self.out), "{value}").is_err() {
-            self.out.truncate(line);
-            return Err(HttpError::ResponseField("value holds a control byte"));
-        }
-        self.out.extend_from_slice(b"\r\n");
-        Ok(self)
-    }
 }
 
 impl Drop for ResponseHead<'_> {
@@ -112,6 +101,49 @@ impl Drop for ResponseHead<'_> {
             self.out.truncate(self.start);
         }
     }
+}
+
+/// Field lines of a response, written once for many heads.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct FieldLines(Vec<u8>);
+
+impl FieldLines {
+    /// Adds a field, under the same rules as [`ResponseHead::header`].
+    pub fn header(&mut self, name: &str, value: impl fmt::Display) -> Result<&mut Self, HttpError> {
+        free_field(&mut self.0, name, value)?;
+        Ok(self)
+    }
+}
+
+impl fmt::Debug for FieldLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// Writes a field that the builder has no method of its own for.
+fn free_field(out: &mut Vec<u8>, name: &str, value: impl fmt::Display) -> Result<(), HttpError> {
+    let own = ["content-length", "transfer-encoding", "connection", "date"];
+    if own.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        return Err(HttpError::ResponseField("field is written by the builder"));
+    }
+    field(out, name, value)
+}
+
+/// Writes a field, or nothing of it.
+fn field(out: &mut Vec<u8>, name: &str, value: impl fmt::Display) -> Result<(), HttpError> {
+    let line = out.len();
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(HttpError::ResponseField("name is not a token"));
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    if write!(Checked(out), "{value}").is_err() {
+        out.truncate(line);
+        return Err(HttpError::ResponseField("value holds a control byte"));
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
 }
 
 /// A sink that takes only what may stand in a field value.

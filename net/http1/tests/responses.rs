@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 use weir_http::{
-    BodyLength, HeaderSlots, HttpError, OwnedHead, Plus, QueryPairs, ResponseHead, parse_head,
+    BodyLength, FieldLines, HeaderSlots, HttpError, OwnedHead, Plus, QueryPairs, ResponseHead, parse_head,
     percent_decode, percent_decode_bytes, query_pairs, query_value, reason,
 };
 
@@ -34,6 +34,21 @@ fn heads_are_written_as_told() {
         ResponseHead::new(&mut out, status).finish(body, keep);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
+}
+
+#[test]
+fn lines_that_were_written_before_keep_the_same_rules() {
+    let mut lines = FieldLines::default();
+    lines.header("ETag", "\"a\"").unwrap().header("Ais-Version", 7).unwrap();
+    assert!(lines.header("X", "a\r\nY: b").is_err() && lines.header("Date", "now").is_err());
+    let mut out = Vec::new();
+    let mut head = ResponseHead::new(&mut out, 200);
+    head.lines(&lines).lines(&lines);
+    head.finish(BodyLength::Length(0), true);
+    let each = "ETag: \"a\"\r\nAis-Version: 7\r\n";
+    let expected =
+        format!("HTTP/1.1 200 OK\r\n{each}{each}Content-Length: 0\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
 #[test]
