@@ -36,6 +36,11 @@ impl OpenHow {
         let mode = if flags & libc::O_CREAT != 0 { 0o644 } else { 0 };
         OpenHow { flags, mode, resolve }
     }
+
+    /// The same, but only as far as the kernel's caches of names reach (EAGAIN beyond): it never waits for a disk.
+    pub fn cached(self) -> OpenHow {
+        OpenHow { resolve: self.resolve | libc::RESOLVE_CACHED, ..self }
+    }
 }
 
 /// The ring of one disk. Cloning gives another handle of the same ring; it belongs to its reactor's thread.
@@ -224,6 +229,36 @@ impl DiskRing {
                 build(fd, name.as_ptr())
             },
             Completion::unit,
+        )
+    }
+
+    /// Value of an extended attribute of at most `room` bytes (ERANGE: it is longer); `None` when the file has none of that
+    /// name. A kernel worker does it, so it may wait for the disk; [`sys::fgetxattr`] is cheaper where that is no matter.
+    pub fn fgetxattr(&self, file: &Fd, name: CString, room: usize) -> Operation<io::Result<Option<Vec<u8>>>> {
+        let fd = types::Fd(file.as_raw_fd());
+        let memory = Memory::Attribute(name, vec![0; room].into_boxed_slice());
+        let held = Held { fds: [Some(file.clone()), None], memory, ..Held::default() };
+        self.core.start(
+            self.ring,
+            FINITE,
+            held,
+            |held| {
+                let Memory::Attribute(name, value) = &mut held.memory else { unreachable!("made above") };
+                let len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+                opcode::FGetXattr::new(fd, name.as_ptr(), value.as_mut_ptr().cast(), len).build()
+            },
+            |completion| match completion.count() {
+                Ok(count) => {
+                    let Memory::Attribute(_, value) = completion.held.memory else {
+                        unreachable!("made above")
+                    };
+                    let mut value = Vec::from(value);
+                    value.truncate(count);
+                    Ok(Some(value))
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ENODATA) => Ok(None),
+                Err(error) => Err(error),
+            },
         )
     }
 

@@ -25,6 +25,10 @@ impl Handle {
         Handle { core }
     }
 
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.core
+    }
+
     /// The handle of the reactor that runs on this thread.
     ///
     /// # Panics

@@ -52,6 +52,7 @@ pub use op::Operation;
 pub use pool::{BufPool, Take};
 pub use reactor::Reactor;
 pub use ring::RingMode;
+pub use socket::ZeroCopy;
 pub use stall::Stall;
 pub use stats::ReactorStats;
-pub use time::Sleep;
+pub use time::{Sleep, Watch};

@@ -36,6 +36,8 @@ pub(crate) enum Memory {
     Name(std::ffi::CString),
     Names(std::ffi::CString, std::ffi::CString),
     Statx(Box<libc::statx>),
+    /// An attribute's name, and room for its value.
+    Attribute(std::ffi::CString, Box<[u8]>),
     Address(Box<nix::sys::socket::SockaddrStorage>),
     Accepted(Box<(libc::sockaddr_storage, libc::socklen_t)>),
 }
@@ -60,6 +62,8 @@ pub(crate) struct Kind {
 pub(crate) struct Completion {
     /// As the kernel said: a count or a negated errno.
     pub(crate) result: i32,
+    /// What the notification of a SEND_ZC said.
+    pub(crate) notice: i32,
     pub(crate) held: Held,
 }
 
@@ -105,6 +109,7 @@ struct Slot {
     kind: Kind,
     state: State,
     result: i32,
+    notice: i32,
     held: Held,
 }
 
@@ -150,7 +155,7 @@ impl Operations {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let state = State::Waiting(None);
-        let index = self.slots.insert(Slot { generation, ring, kind, state, result: 0, held });
+        let index = self.slots.insert(Slot { generation, ring, kind, state, result: 0, notice: 0, held });
         (index, user_data(index, generation))
     }
 
@@ -166,8 +171,9 @@ impl Operations {
             return After::Stray;
         };
         // SEND_ZC completes twice: first the result, then the notification that the kernel has let go of the buffer.
-        if !cqueue::notif(event.flags) {
-            slot.result = event.result;
+        match cqueue::notif(event.flags) {
+            true => slot.notice = event.result,
+            false => slot.result = event.result,
         }
         if cqueue::more(event.flags) {
             return After::Nothing;
@@ -190,7 +196,7 @@ impl Operations {
         match &mut slot.state {
             State::Done => {
                 let slot = self.slots.remove(index);
-                Poll::Ready(Completion { result: slot.result, held: slot.held })
+                Poll::Ready(Completion { result: slot.result, notice: slot.notice, held: slot.held })
             }
             State::Waiting(Some(present)) => {
                 present.clone_from(waker);
@@ -277,7 +283,7 @@ impl<O> Operation<O> {
     }
 
     pub(crate) fn refused(errno: i32, held: Held, finish: fn(Completion) -> O) -> Self {
-        Operation { state: Progress::Refused(Completion { result: -errno, held }), finish }
+        Operation { state: Progress::Refused(Completion { result: -errno, notice: 0, held }), finish }
     }
 }
 

@@ -16,6 +16,20 @@ use crate::{Buf, Fd, Handle, sys};
 pub(crate) const ENDLESS: Kind = Kind { cancel: true, fd: false };
 const ENDLESS_FD: Kind = Kind { cancel: true, fd: true };
 
+/// IORING_SEND_ZC_REPORT_USAGE: the notification says whether bytes were copied all the same.
+const REPORT_USAGE: u16 = 1 << 3;
+/// IORING_NOTIF_USAGE_ZC_COPIED: they were.
+const USAGE_COPIED: u32 = 1 << 31;
+
+/// What a send without copying came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ZeroCopy {
+    /// Bytes that left; fewer than asked only when the connection failed on the way.
+    pub sent: usize,
+    /// Whether the kernel copied them after all (loopback, a card that cannot gather): then a plain send is cheaper.
+    pub copied: bool,
+}
+
 /// A count of bytes, or what went wrong, and the buffer back.
 pub(crate) fn count_and_buf(mut completion: Completion) -> (io::Result<usize>, Buf) {
     (completion.count(), completion.buf())
@@ -170,7 +184,12 @@ impl Handle {
     /// Sends without copying. Ready when the kernel has let go of the buffer, which for a real network card is when the peer
     /// has acknowledged it; start the next one meanwhile. Registered buffers are used as such. A peer that stops acknowledging keeps
     /// the buffer until the connection is given up, so bound that by [`sys::user_timeout`].
-    pub fn send_zc(&self, socket: &Fd, buf: Buf, range: Range<usize>) -> Operation<(io::Result<usize>, Buf)> {
+    pub fn send_zc(
+        &self,
+        socket: &Fd,
+        buf: Buf,
+        range: Range<usize>,
+    ) -> Operation<(io::Result<ZeroCopy>, Buf)> {
         let (pointer, len) = buf.source(&range);
         let fd = types::Fd(socket.as_raw_fd());
         let registered =
@@ -180,8 +199,15 @@ impl Handle {
             SOCKETS,
             ENDLESS,
             held,
-            |_| opcode::SendZc::new(fd, pointer, len).flags(libc::MSG_NOSIGNAL).buf_index(registered).build(),
-            count_and_buf,
+            |_| {
+                let entry =
+                    opcode::SendZc::new(fd, pointer, len).flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL);
+                entry.buf_index(registered).zc_flags(REPORT_USAGE).build()
+            },
+            |mut completion| {
+                let copied = completion.notice as u32 & USAGE_COPIED != 0;
+                (completion.count().map(|sent| ZeroCopy { sent, copied }), completion.buf())
+            },
         )
     }
 

@@ -221,3 +221,20 @@ fn buffers_of_another_reactor_are_not_taken_for_registered() {
         assert!(buf.len() == 4096 && buf.iter().all(|b| *b == 77));
     });
 }
+
+#[test]
+fn attributes_are_read_through_the_ring() {
+    everywhere(async |handle| {
+        let (_keep, dir) = directory();
+        let disk = handle.disk_ring().unwrap();
+        let file = create(&disk, &dir, "file").await;
+        if sys::fsetxattr(&file, c"user.test", b"value").is_err() {
+            return;
+        }
+        let read = disk.fgetxattr(&file, name("user.test"), 100).await.unwrap();
+        assert_eq!(read.as_deref(), Some(b"value".as_slice()));
+        assert_eq!(disk.fgetxattr(&file, name("user.absent"), 100).await.unwrap(), None);
+        let short = disk.fgetxattr(&file, name("user.test"), 3).await.unwrap_err();
+        assert_eq!(short.raw_os_error(), Some(libc::ERANGE));
+    });
+}

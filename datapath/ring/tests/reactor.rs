@@ -5,6 +5,7 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use common::{config, connection, everywhere, until};
-use weir_ring::{Handle, Reactor, ReactorConfig, RingError, SendError, TasksFull, mailbox};
+use weir_ring::{Handle, Reactor, ReactorConfig, RingError, SendError, TasksFull, Watch, mailbox};
 
 #[test]
 fn tasks_run_in_the_order_they_were_spawned() {
@@ -118,6 +119,34 @@ fn a_timeout_gives_the_value_or_the_end() {
         let buf = handle.buffers().take().await;
         let waited = handle.timeout(Duration::from_millis(1), handle.recv(&socket, buf, 0, 10)).await;
         assert!(waited.is_err());
+        until(&handle, || handle.stats().operations == 0).await;
+        assert_eq!((handle.stats().timers, handle.stats().buffers_free), (0, common::BUFFERS));
+    });
+}
+
+#[test]
+fn a_watch_bounds_what_waits_and_keeps_its_timer_between() {
+    everywhere(async |handle| {
+        let watch = Watch::new(&handle);
+        assert_eq!(watch.run(Duration::from_secs(3600), async { 5 }).await, Ok(5));
+        assert_eq!(handle.stats().timers, 0, "what is ready at once needs no timer");
+        let (socket, mut peer) = connection();
+        for round in 0..3u8 {
+            let buf = handle.buffers().take().await;
+            peer.write_all(&[round]).unwrap();
+            let got = watch.run(Duration::from_secs(3600), handle.recv(&socket, buf, 0, 10)).await;
+            let (count, buf) = got.unwrap();
+            assert_eq!((count.unwrap(), buf[0]), (1, round));
+            assert!(handle.stats().timers <= 1);
+        }
+        // A nearer bound than the one the timer stands for, several looks long.
+        let begun = handle.now();
+        let buf = handle.buffers().take().await;
+        let bound = Duration::from_millis(40);
+        assert!(watch.run(bound, handle.recv(&socket, buf, 0, 10)).await.is_err());
+        assert!(handle.now() - begun >= bound);
+        assert!(watch.run(Duration::ZERO, pending::<()>()).await.is_err());
+        drop(watch);
         until(&handle, || handle.stats().operations == 0).await;
         assert_eq!((handle.stats().timers, handle.stats().buffers_free), (0, common::BUFFERS));
     });

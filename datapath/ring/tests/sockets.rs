@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 
 use common::{BUFFER_BYTES, connection, everywhere, loopback, pattern, until};
-use weir_ring::{Buf, Fd, Handle, sys};
+use weir_ring::{Buf, Fd, Handle, ZeroCopy, sys};
 
 /// A buffer holding `bytes`.
 async fn filled(handle: &Handle, bytes: &[u8]) -> Buf {
@@ -154,7 +154,7 @@ fn zero_copy_sends_give_the_buffer_back_when_the_kernel_is_done() {
         while from < buf.len() {
             let len = buf.len();
             let (sent, back) = handle.send_zc(socket, buf, from..len).await;
-            from += sent.unwrap();
+            from += sent.unwrap().sent;
             buf = back;
         }
         buf
@@ -171,7 +171,8 @@ fn zero_copy_sends_from_the_heap() {
         let (sent, _) = handle.send_zc(&socket, buf, 0..10).await;
         let mut got = [0; 10];
         plain.read_exact(&mut got).unwrap();
-        assert_eq!((sent.unwrap(), &got), (10, b"zero copie"));
+        // Loopback has no card that could gather the bytes: the kernel copies them, and says so.
+        assert_eq!((sent.unwrap(), &got), (ZeroCopy { sent: 10, copied: true }, b"zero copie"));
     });
 }
 

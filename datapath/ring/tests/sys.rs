@@ -190,6 +190,10 @@ fn direct_io_is_known_from_the_descriptor() {
     assert!(!sys::uses_direct_io(&file).unwrap());
     if let Ok(direct) = sys::openat2(&dir, c"file", OpenHow::beneath(libc::O_RDONLY | libc::O_DIRECT)) {
         assert!(sys::uses_direct_io(&direct).unwrap());
+        for on in [false, false, true, true] {
+            sys::set_direct_io(&direct, on).unwrap();
+            assert_eq!(sys::uses_direct_io(&direct).unwrap(), on);
+        }
     }
 }
 
@@ -201,4 +205,41 @@ fn a_descriptor_is_owned_alone_again_when_its_clones_are_gone() {
     let back = reader.into_owned().unwrap_err();
     drop(clone);
     assert!(back.into_owned().is_ok());
+}
+
+#[test]
+fn pieces_are_sent_at_once_or_not_at_all() {
+    use io::{IoSlice, Read};
+    let (socket, mut plain) = connection();
+    let pieces = [IoSlice::new(b"head"), IoSlice::new(b""), IoSlice::new(b"body")];
+    assert_eq!(sys::send_now(&socket, &pieces, true).unwrap(), 8);
+    assert_eq!(sys::send_now(&socket, &[IoSlice::new(b"!")], false).unwrap(), 1);
+    let mut got = [0; 9];
+    plain.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"headbody!");
+    let filler = vec![0; 1 << 20];
+    let full = loop {
+        match sys::send_now(&socket, &[IoSlice::new(&filler)], false) {
+            Ok(sent) => assert!(sent > 0),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+    drop(plain);
+    let gone = (0..100).find_map(|_| sys::send_now(&socket, &[IoSlice::new(b"x")], false).err());
+    assert!(gone.is_some(), "an error, not a signal");
+}
+
+#[test]
+fn an_open_by_cached_names_says_when_they_are_not() {
+    let (_keep, dir) = directory();
+    drop(make(&dir, "file", b"x"));
+    let cached = OpenHow::beneath(libc::O_RDONLY).cached();
+    // Its name was made just now. Where the kernel would have to ask the disk it says so instead.
+    match sys::openat2(&dir, c"file", cached) {
+        Ok(file) => assert_eq!(sys::fstat(&file).unwrap().size, 1),
+        Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EAGAIN)),
+    }
+    let absent = sys::openat2(&dir, c"never-looked-up", cached).unwrap_err();
+    assert!(matches!(absent.raw_os_error(), Some(libc::EAGAIN | libc::ENOENT)), "{absent}");
 }

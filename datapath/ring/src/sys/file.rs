@@ -239,6 +239,16 @@ pub fn fadvise_dont_need(file: &impl AsFd, offset: u64, len: u64) -> io::Result<
     Ok(nix::fcntl::posix_fadvise(file, signed(offset)?, signed(len)?, advice)?)
 }
 
+/// Opens or closes the way past the page cache for later reads and writes through this descriptor (O_DIRECT).
+pub fn set_direct_io(file: &impl AsFd, direct: bool) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    note("set_direct_io");
+    let mut flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_DIRECT, direct);
+    fcntl(file, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
 /// Whether the file is open with O_DIRECT.
 pub fn uses_direct_io(file: &impl AsFd) -> io::Result<bool> {
     note("uses_direct_io");

@@ -9,7 +9,8 @@ mod xattr;
 
 pub use file::{
     PageCache, Space, Stat, cachestat, clone_range, copy_file_range, fadvise_dont_need, fallocate, fdatasync,
-    flock_exclusive, fstat, fsync, ftruncate, pread, pwrite, sendfile, statfs, syncfs, uses_direct_io,
+    flock_exclusive, fstat, fsync, ftruncate, pread, pwrite, sendfile, set_direct_io, statfs, syncfs,
+    uses_direct_io,
 };
 pub use names::{
     DirItem, FileKind, ReadDir, linkat_tmpfile, mkdirat, open_dir, openat2, read_dir, renameat2, rmdirat,
@@ -17,8 +18,8 @@ pub use names::{
 };
 pub use process::{Limits, boot_id, cpus_allowed, pin_to_cpu, raise_limits};
 pub use socket::{
-    listen, local_address, nodelay, peer_address, pipe, send_buffer_bytes, set_linger_reset, shutdown,
-    tcp_socket, user_timeout,
+    listen, local_address, nodelay, peer_address, pipe, send_buffer_bytes, send_now, set_linger_reset,
+    shutdown, tcp_socket, user_timeout,
 };
 pub use xattr::{fgetxattr, fremovexattr, fsetxattr};
 

@@ -1,13 +1,13 @@
 //! Making sockets and setting what a server sets on them.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind, getpeername,
-    getsockname, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind,
+    getpeername, getsockname, sendmsg, setsockopt, socket, sockopt,
 };
 
 use crate::Fd;
@@ -77,6 +77,19 @@ pub fn send_buffer_bytes(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
 pub fn user_timeout(socket: &impl AsFd, after: Duration) -> io::Result<()> {
     let milliseconds = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
     Ok(setsockopt(socket, sockopt::TcpUserTimeout, &milliseconds)?)
+}
+
+/// Sends the pieces one after the other, as much as the socket takes at once; WouldBlock when that is nothing. `more`: bytes
+/// follow at once, so a last segment that is not full may wait for them.
+pub fn send_now(socket: &impl AsFd, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+    let mut flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    flags.set(MsgFlags::from_bits_retain(libc::MSG_MORE), more);
+    loop {
+        match sendmsg::<()>(socket.as_fd().as_raw_fd(), pieces, &[], flags, None) {
+            Err(nix::errno::Errno::EINTR) => {}
+            sent => return Ok(sent?),
+        }
+    }
 }
 
 /// Makes closing the socket reset the connection, so that its peer cannot take a cut-off body for a whole one.
