@@ -31,6 +31,7 @@ mod step;
 mod tend;
 mod upload;
 
+use crate::generation::{Generations, Slot};
 use step::{Action, Step};
 
 /// A bug put in on purpose, so that the crash tests show that they would find it.
@@ -61,6 +62,10 @@ pub enum Planted {
     BesideRemovedFirst,
     /// A failed sync is taken for a success.
     SyncErrorIgnored,
+    /// Caches of open objects hear of a change only when it is visible.
+    BumpAfterRename,
+    /// Changes of one name that come together are planned side by side: each finds the same version before it.
+    SameVersionTwice,
 }
 
 /// The committer of one mountpath; it lives on one thread and is the only one to change names there.
@@ -113,7 +118,10 @@ impl<D: Disk> Committer<D> {
         self.mountpath().batches.fetch_add(1, Ordering::Relaxed);
         let mut waiting = batch;
         while !waiting.is_empty() {
-            let (now, later) = round::split(waiting);
+            let (now, later) = match self.has_bug(Bug::SameVersionTwice) {
+                true => (waiting, Vec::new()),
+                false => round::split(waiting),
+            };
             self.round(now).await;
             waiting = later;
         }
@@ -125,13 +133,13 @@ impl<D: Disk> Committer<D> {
         let mut steps: Vec<Step<D::File>> = join_all(requests.into_iter().map(|r| this.plan(r))).await;
         self.sync_files(&mut steps).await;
         self.place_beside(&mut steps).await;
-        let slots = self.make_visible(&mut steps).await;
+        let changing = self.make_visible(&mut steps).await;
         #[cfg(any(test, feature = "sim"))]
         if self.planted == Some(Planted::AnswerBeforeSync) {
             steps.iter_mut().for_each(Step::answer_early);
         }
         self.sync_names(&mut steps).await;
-        self.conclude(steps, slots).await;
+        self.conclude(steps, changing).await;
     }
 
     /// Step 2: the work files of durable changes, all at once.
@@ -187,24 +195,26 @@ impl<D: Disk> Committer<D> {
         }
     }
 
-    /// Step 4. The slots whose generation is odd until [`conclude`](Self::conclude).
-    async fn make_visible(&mut self, steps: &mut [Step<D::File>]) -> HashSet<usize> {
-        let mut slots = HashSet::new();
+    /// Step 4. What is marked as changing until [`conclude`](Self::conclude).
+    async fn make_visible(&mut self, steps: &mut [Step<D::File>]) -> Changing {
+        let mut changing = Changing::default();
         for step in steps.iter_mut() {
             self.refuse_if_poisoned(step);
             if step.error.is_some() || !step.changes_names() {
                 continue;
             }
-            if let Some(slot) = step.slot()
-                && slots.insert(slot)
-            {
-                self.mountpath().generations.begin(slot);
+            let late = self.has_bug(Bug::BumpAfterRename);
+            if !late {
+                changing.begin(&self.mountpath().generations, step);
             }
             let done = self.make_one_visible(step).await;
+            if late {
+                changing.begin(&self.mountpath().generations, step);
+            }
             step.visible = done.is_ok();
             self.note(step, done);
         }
-        slots
+        changing
     }
 
     async fn make_one_visible(&mut self, step: &mut Step<D::File>) -> Result<(), DiskError> {
@@ -278,7 +288,7 @@ impl<D: Disk> Committer<D> {
     }
 
     /// Step 6.
-    async fn conclude(&mut self, steps: Vec<Step<D::File>>, slots: HashSet<usize>) {
+    async fn conclude(&mut self, steps: Vec<Step<D::File>>, changing: Changing) {
         let mut steps = steps;
         for step in &mut steps {
             if let (true, None, Some(dir)) = (step.visible, &step.error, step.done_upload.take()) {
@@ -290,9 +300,7 @@ impl<D: Disk> Committer<D> {
             }
             self.update_index(step);
         }
-        for slot in slots {
-            self.mountpath().generations.end(slot);
-        }
+        changing.end(&self.mountpath().generations);
         let mut leftovers = Vec::new();
         for mut step in steps {
             leftovers.push((
@@ -326,10 +334,7 @@ impl<D: Disk> Committer<D> {
                 index.set(bucket, name, Some(record.clone()))
             }
             ((bucket, Some(name)), step::Listed::Gone) => index.set(bucket, name, None),
-            ((bucket, None), _) => {
-                index.forget(bucket);
-                self.mountpath().generations.bump_all();
-            }
+            ((bucket, None), _) => index.forget(bucket),
             _ => {}
         }
     }
@@ -405,6 +410,37 @@ enum Bug {
     UploadRemovedFirst,
     NoSyncBeforeEscape,
     BesideRemovedFirst,
+    BumpAfterRename,
+    SameVersionTwice,
+}
+
+/// The generations that are odd while a round's changes become visible.
+#[derive(Default)]
+struct Changing {
+    slots: HashSet<Slot>,
+    all: bool,
+}
+
+impl Changing {
+    fn begin<F>(&mut self, generations: &Generations, step: &Step<F>) {
+        if step.changes_all() && !std::mem::replace(&mut self.all, true) {
+            generations.begin_all();
+        }
+        if let Some(slot) = step.slot()
+            && self.slots.insert(slot)
+        {
+            generations.begin(slot);
+        }
+    }
+
+    fn end(self, generations: &Generations) {
+        for slot in self.slots {
+            generations.end(slot);
+        }
+        if self.all {
+            generations.end_all();
+        }
+    }
 }
 
 impl<D: Disk> Committer<D> {

@@ -40,6 +40,7 @@ pub use commit::Planted;
 pub use disk::{Access, Buffer, DirEntry, Disk, EntryKind, FileStat, Space};
 pub use error::{DiskError, DiskErrorKind, StoreError};
 pub use flight::{Flight, FlightError, FlightHead, Lead, Progress};
+pub use generation::Slot;
 pub use identity::{Attach, Identity, IdentityError};
 pub use list::{Entry, ListQuery, Page};
 pub use mountpath::{Mountpath, MountpathOptions, Stats};

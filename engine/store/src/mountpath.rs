@@ -4,9 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use weir_types::limits::LIST_INDEX_BYTES_MAX;
-use weir_types::{Bucket, ObjectName};
 
-use crate::generation::Generations;
+use crate::generation::{Generations, Slot};
 use crate::list::Index;
 use crate::{Acknowledged, Attach, BootId, CommitId, Disk, DiskPath, Identity, Space, StoreError, identity};
 
@@ -140,10 +139,10 @@ impl<F> Mountpath<F> {
         Space { total: self.total.load(Ordering::Relaxed), free: self.free.load(Ordering::Relaxed) }
     }
 
-    /// The generation of a name for caches of open objects: read it **before** opening; what was opened may be used
-    /// later only while the value is even and unchanged.
-    pub fn generation(&self, bucket: &Bucket, name: &ObjectName) -> u64 {
-        self.generations.load(Generations::slot(bucket, name))
+    /// The generation of a slot's names for caches of open objects: read it **before** opening; what was opened may be
+    /// used later only while the value is the same. `None`: a change is under way, so nothing may be relied on.
+    pub fn generation(&self, slot: Slot) -> Option<u64> {
+        self.generations.load(slot)
     }
 
     /// Counts since the start.

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -113,6 +114,28 @@ impl<D: Disk> Object<D> {
         }
     }
 
+    /// Its bytes, while they are in memory: not filed yet, or [kept](Self::in_memory) there. They fit their checksums.
+    pub fn content(&self) -> Option<&Arc<[u8]>> {
+        match &self.source {
+            Source::File(_) => None,
+            Source::Memory(content) => Some(content),
+        }
+    }
+
+    /// The same object with its bytes in memory and its file closed. `None` if they are not as many as it has, or if
+    /// more of it lies beside.
+    pub fn in_memory(&self, content: Arc<[u8]>) -> Option<Self> {
+        let whole = content.len() as u64 == self.record.size && !self.record.parts_beside;
+        whole.then(|| Self {
+            disk: self.disk.clone(),
+            mountpath: self.mountpath.clone(),
+            name: self.name.clone(),
+            record: self.record.clone(),
+            source: Source::Memory(content),
+            beside: None,
+        })
+    }
+
     /// The reads that give `range`, on the grid of checksum blocks.
     pub fn chunks(&self, range: ByteRange) -> Chunks {
         Chunks::new(self.record.size, self.record.blocks.block_bytes(), range)
@@ -190,7 +213,10 @@ impl<D: Disk> Object<D> {
         let block_bytes = self.record.blocks.block_bytes();
         let first = chunk.offset / u64::from(block_bytes);
         let count = block_count(chunk.len as u64, block_bytes);
-        let sums = self.sums_of(first, count).await?;
+        let sums = match &self.record.blocks {
+            Blocks::Inline { sums, .. } => Cow::Borrowed(sums.get(first as usize..).unwrap_or_default()),
+            Blocks::Beside { .. } => Cow::Owned(self.sums_of(first, count).await?),
+        };
         for (i, block) in bytes.chunks(block_bytes as usize).enumerate() {
             let got = crc32c(block);
             // A record without a checksum for a block is as wrong as a wrong one.

@@ -5,8 +5,8 @@ mod common;
 use common::*;
 use weir_store::sim::{Crash, block_on};
 use weir_store::{
-    Attach, Attrs, Change, Condition, Durability, Etag, IdentityError, Mountpath, Outcome, StoreError, Terms,
-    VersionRule, WriteOptions,
+    Attach, Attrs, Change, Condition, Durability, Etag, IdentityError, Mountpath, Outcome, Slot, StoreError,
+    Terms, VersionRule, WriteOptions,
 };
 use weir_types::{ByteRange, Checksum, ChecksumKind, checksum};
 
@@ -316,12 +316,18 @@ fn buckets_are_destroyed_whole() {
 fn commit_ids_grow_over_restarts_and_generations_move() {
     let mut n = Node::fresh();
     let first = n.put("b", "o", b"1").unwrap().record.commit;
-    let before = n.mountpath.generation(&bucket("b"), &name("o"));
+    let (slot, other) = (Slot::of(&bucket("b"), &name("o")), Slot::of(&bucket("b"), &name("other")));
+    let generations =
+        |n: &Node| (n.mountpath.generation(slot).unwrap(), n.mountpath.generation(other).unwrap());
+    let before = generations(&n);
     n.mountpath.set_map_version(9);
     let second = n.put("b", "o", b"2").unwrap().record.commit;
-    let after = n.mountpath.generation(&bucket("b"), &name("o"));
+    let after = generations(&n);
     assert!(second > first && second.map_version == 9);
-    assert!(before.is_multiple_of(2) && after.is_multiple_of(2) && after > before);
+    assert!(after.0 > before.0 && after.1 == before.1);
+    n.one(Change::DestroyBucket { bucket: bucket("b") }).unwrap();
+    let gone = generations(&n);
+    assert!(gone.0 > after.0 && gone.1 > after.1, "all names of a bucket that goes");
     let mut n = n.restart(Crash::Dropped, 2);
     n.mountpath.set_map_version(9);
     assert!(n.put("b", "o", b"3").unwrap().record.commit > second);

@@ -1,6 +1,6 @@
 use weir_types::{Bucket, ObjectName};
 
-use crate::generation::Generations;
+use crate::generation::Slot;
 use crate::work::WorkFile;
 use crate::{DiskPath, Lead, Outcome, Reply, StoreError};
 
@@ -93,12 +93,17 @@ impl<F> Step<F> {
     }
 
     /// The slot of the generation table, where an object changes.
-    pub(super) fn slot(&self) -> Option<usize> {
+    pub(super) fn slot(&self) -> Option<Slot> {
         let (bucket, name) = &self.name;
         match self.listed {
             Listed::Same => None,
-            Listed::Set(_) | Listed::Gone => name.as_ref().map(|name| Generations::slot(bucket, name)),
+            Listed::Set(_) | Listed::Gone => name.as_ref().map(|name| Slot::of(bucket, name)),
         }
+    }
+
+    /// Whether it changes every name of a bucket.
+    pub(super) fn changes_all(&self) -> bool {
+        self.name.1.is_none() && self.changes_names()
     }
 
     /// For the planted bug that answers before it syncs.
