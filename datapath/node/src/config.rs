@@ -25,6 +25,9 @@ pub struct NodeConfig {
     pub spin_us: u64,
     /// Registered I/O buffers of each shard, 256 KiB each.
     pub buffers: usize,
+    /// Send large bodies without copying (SEND_ZC), for network cards that can gather them. A shard that sees the kernel copy
+    /// all the same goes back to plain sends.
+    pub zero_copy: bool,
     /// Seconds a stop waits for requests under way.
     pub drain_seconds: u64,
     /// Base domain of virtual-hosted S3 requests (`bucket.<domain>`); empty: path style only.
@@ -105,6 +108,7 @@ impl Default for NodeConfig {
             pin: true,
             spin_us: 50,
             buffers: weir_types::limits::IO_BUFFERS,
+            zero_copy: false,
             drain_seconds: 10,
             s3_domain: String::new(),
             auth: AuthConfig::default(),

@@ -11,7 +11,7 @@ use weir_control::{Control, ControlConfig, ControlHandle};
 use weir_origin::{Credentials, Origins, OriginsConfig};
 use weir_ring::{ReactorConfig, mailbox, sys};
 use weir_shard::{
-    Closed, CommitterConfig, CommitterThread, Disk, Drain, Identity, Loads, ShardConfig, ShardMetrics,
+    Closed, CommitterConfig, CommitterThread, Disk, Drain, Identity, Loads, Reading, ShardConfig, ShardMetrics,
     Shared, WalkerThread,
 };
 use weir_store::{BootId, MountpathOptions};
@@ -26,6 +26,9 @@ use crate::{NodeConfig, NodeError, keys};
 
 /// Files that one shard may keep open beside its connections.
 const FILES_PER_SHARD: u64 = 512;
+
+/// The limit of open files to reckon with where it cannot be learnt.
+const FILES_MIN: u64 = 1024;
 
 /// A running node.
 pub struct Node {
@@ -52,7 +55,7 @@ impl Node {
         }
         let locks = Locks::take(&config.dir, config.listen)?;
         let cpus = Cpus::of(&config);
-        raise_limits(&config);
+        let open_files = raise_limits(&config);
         let control_config = control_config(&config, &cpus);
         let identity = Control::identity(&control_config).map_err(control_error)?;
         let closed = Closed::default();
@@ -106,6 +109,7 @@ impl Node {
                 listen: node.config.listen,
                 reactor: node.reactor(&cpus, index),
                 inbound,
+                reading: node.reading(open_files),
             };
             match start_shard(config, shared.clone()) {
                 Ok(thread) => node.shards.push(thread),
@@ -162,19 +166,32 @@ impl Node {
         }
     }
 
+    /// A shard's share of what the node's shards may keep of objects.
+    fn reading(&self, open_files: u64) -> Reading {
+        let shards = self.config.shard_count();
+        let files = usize::try_from(open_files / 4).unwrap_or(usize::MAX);
+        Reading {
+            open_files: files.min(limits::OPEN_OBJECTS_MAX) / shards,
+            hot_bytes: limits::HOT_BYTES_MAX / shards,
+            zero_copy: self.config.zero_copy,
+        }
+    }
+
     fn print_limits(&self) {
         let shards = self.config.shard_count();
         let buffers = shards * self.config.buffers * limits::IO_BUFFER_BYTES;
         tracing::info!(
             "listening on {}: {} shards, {} disks; memory bounds: {} MiB I/O buffers, {} MiB listing indexes, \
-             {} connections of up to {} KiB",
+             {} MiB objects in demand, {} connections of up to {} KiB; up to {} objects kept open",
             self.config.listen,
             shards,
             self.config.mountpaths.len(),
             buffers >> 20,
             limits::LIST_INDEX_BYTES_MAX >> 20,
+            limits::HOT_BYTES_MAX >> 20,
             shards * limits::CONNECTIONS_MAX,
             (limits::HEAD_BYTES_MAX + (64 << 10)) >> 10,
+            limits::OPEN_OBJECTS_MAX,
         );
     }
 }
@@ -209,7 +226,8 @@ fn make_dir(path: &PathBuf) -> Result<(), NodeError> {
         .map_err(|error| NodeError::Io { what: format!("directory {}", path.display()), error })
 }
 
-fn raise_limits(config: &NodeConfig) {
+/// Raises what can be raised; the limit of open files then in force.
+fn raise_limits(config: &NodeConfig) -> u64 {
     match sys::raise_limits() {
         Ok(limits) => {
             let wanted = config.shard_count() as u64 * FILES_PER_SHARD;
@@ -219,8 +237,12 @@ fn raise_limits(config: &NodeConfig) {
                     limits.open_files
                 );
             }
+            limits.open_files
         }
-        Err(error) => tracing::warn!("limits of open files and locked memory not raised: {error}"),
+        Err(error) => {
+            tracing::warn!("limits of open files and locked memory not raised: {error}");
+            FILES_MIN
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whole answers: status, fields and a body that is at hand.
 
+use std::fmt;
+
 use bytes::Bytes;
 use weir_http::{BodyLength, HttpError, Method, ResponseHead};
 
@@ -68,15 +70,28 @@ pub(crate) fn write_head<'f>(
     length: BodyLength,
     keep: bool,
 ) {
-    let mut head = ResponseHead::new(out, status);
-    let skipped = |name: &str, done: Result<(), HttpError>| {
-        if let Err(error) = done {
-            tracing::warn!("response field {name:?} left out: {error}");
-        }
-    };
-    skipped("Date", head.date(date).map(|_| ()));
+    let mut head = start_head(out, status, date);
     for (name, value) in fields {
-        skipped(name, head.header(name, value).map(|_| ()));
+        add_field(&mut head, name, value);
     }
     head.finish(length, keep);
+}
+
+/// Begins a response head.
+pub(crate) fn start_head<'o>(out: &'o mut Vec<u8>, status: u16, date: &str) -> ResponseHead<'o> {
+    let mut head = ResponseHead::new(out, status);
+    report("Date", head.date(date).map(drop));
+    head
+}
+
+/// Adds a field; one that no head can carry is left out and reported.
+pub(crate) fn add_field(head: &mut ResponseHead<'_>, name: &str, value: impl fmt::Display) {
+    report(name, head.header_display(name, value).map(drop));
+}
+
+/// Reports a field that was left out.
+pub(crate) fn report(name: &str, done: Result<(), HttpError>) {
+    if let Err(error) = done {
+        tracing::warn!("response field {name:?} left out: {error}");
+    }
 }

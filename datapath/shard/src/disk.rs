@@ -21,6 +21,12 @@ use crate::ration::Ration;
 
 /// Alignment of O_DIRECT transfers, in bytes: the largest logical block in use.
 const ALIGN: usize = 4096;
+/// What the page cache counts in, in bytes.
+const PAGE_BYTES: u64 = 4096;
+/// Room for a record that is read through the ring; a longer one is asked for again.
+const ATTRIBUTE_BYTES: usize = 1024;
+/// The kernel's bound on one attribute (XATTR_SIZE_MAX), in bytes.
+const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 /// Entries of a directory that are read before the thread's other tasks have a turn.
 const LIST_STEP: usize = 1024;
 const FILE_MODE: u32 = 0o640;
@@ -54,16 +60,60 @@ struct Inner {
 
 /// A file of a [`RingDisk`].
 #[derive(Clone)]
-pub struct RingFile {
+pub struct RingFile(Arc<OpenFile>);
+
+struct OpenFile {
     fd: Fd,
-    direct: bool,
-    path: Arc<DiskPath>,
+    /// Transfers keep to [`ALIGN`]: it was opened with O_DIRECT.
+    aligned: bool,
+    /// Whether transfers pass the page cache by now.
+    direct: AtomicBool,
+    /// Its name was not in the kernel's caches, so neither may be what else it has on the disk.
+    cold: bool,
+    /// Of a file opened for reading: it does not change, and need not be asked twice.
+    stat: Option<FileStat>,
+    path: DiskPath,
+}
+
+/// How much of a range of a file is in the page cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Residency {
+    /// All of it.
+    Whole,
+    /// Not all of it, or the kernel cannot tell.
+    Part,
+    /// Not all of it, and what is missing went so recently that there is no room to keep it.
+    Thrashing,
 }
 
 impl RingFile {
     /// The descriptor, for strategies that hand it to the kernel.
     pub fn fd(&self) -> &Fd {
-        &self.fd
+        &self.0.fd
+    }
+
+    /// Chooses the way of transfers from here on: past the page cache, which only a file opened so can, or through it.
+    pub(crate) fn set_direct(&self, direct: bool) -> Result<(), DiskError> {
+        let file = &self.0;
+        if file.aligned && file.direct.load(Ordering::Relaxed) != direct {
+            sys::set_direct_io(&file.fd, direct).map_err(|e| at("open", &file.path, &e))?;
+            file.direct.store(direct, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn path(&self) -> &DiskPath {
+        &self.0.path
+    }
+
+    /// Asks what the page cache has of a range that is not empty.
+    pub(crate) fn residency(&self, offset: u64, bytes: u64) -> Residency {
+        let pages = (offset + bytes).div_ceil(PAGE_BYTES) - offset / PAGE_BYTES;
+        match sys::cachestat(&self.0.fd, offset, bytes) {
+            Ok(cache) if cache.cached >= pages => Residency::Whole,
+            Ok(cache) if cache.recently_evicted > 0 => Residency::Thrashing,
+            _ => Residency::Part,
+        }
     }
 }
 
@@ -115,20 +165,36 @@ impl RingDisk {
         RingBuf(buf)
     }
 
-    async fn open_fd(&self, path: &DiskPath, flags: i32) -> io::Result<Fd> {
+    /// Opens; gives whether the kernel may have had to ask the disk for it.
+    async fn open_fd(&self, path: &DiskPath, flags: i32) -> io::Result<(Fd, bool)> {
         let how = OpenHow {
             mode: if flags & libc::O_CREAT != 0 { FILE_MODE } else { 0 },
             ..OpenHow::beneath(flags)
         };
         let name = c_path(path)?;
-        match self.0.role {
-            Role::Shard { .. } => self.0.ring.open(&self.0.root, name, how).await,
-            Role::Background => sys::openat2(&self.0.root, &name, how),
+        if self.0.role == Role::Background {
+            return Ok((sys::openat2(&self.0.root, &name, how)?, true));
         }
+        if flags & libc::O_CREAT == 0 {
+            match sys::openat2(&self.0.root, &name, how.cached()) {
+                // Not in the caches, or a kernel that does not know the question.
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINVAL)) => {}
+                known => return Ok((known?, false)),
+            }
+        }
+        Ok((self.0.ring.open(&self.0.root, name, how).await?, true))
     }
 
-    /// Opens past the page cache where wished and possible; gives whether it was.
-    async fn open_as(&self, path: &DiskPath, flags: i32, direct: bool) -> io::Result<(Fd, bool)> {
+    /// Opens past the page cache where wished and possible.
+    async fn open_as(&self, path: &DiskPath, flags: i32, direct: bool) -> io::Result<OpenFile> {
+        let file = |(fd, cold), direct| OpenFile {
+            fd,
+            aligned: direct,
+            direct: AtomicBool::new(direct),
+            cold,
+            stat: None,
+            path: path.clone(),
+        };
         let mut flags = flags;
         if direct && !self.0.buffered_only.load(Ordering::Relaxed) {
             match self.open_fd(path, flags | libc::O_DIRECT).await {
@@ -141,10 +207,10 @@ impl RingDisk {
                     // The refused call may have made the file all the same; it would not, had there been one.
                     flags &= !libc::O_EXCL;
                 }
-                other => return other.map(|fd| (fd, true)),
+                other => return Ok(file(other?, true)),
             }
         }
-        Ok((self.open_fd(path, flags).await?, false))
+        Ok(file(self.open_fd(path, flags).await?, false))
     }
 
     /// Runs a name operation on the open parent directory and the last component.
@@ -211,24 +277,27 @@ impl Disk for RingDisk {
     async fn open(&self, path: &DiskPath, access: Access) -> Result<RingFile, DiskError> {
         let flags = libc::O_RDONLY;
         let direct = access == Access::Direct;
-        let (fd, direct) = self.open_as(path, flags, direct).await.map_err(|e| at("open", path, &e))?;
-        let kind = sys::fstat(&fd).map_err(|e| at("open", path, &e))?;
-        if kind.kind == sys::FileKind::Directory {
+        let mut file = self.open_as(path, flags, direct).await.map_err(|e| at("open", path, &e))?;
+        // An open file's inode is in memory: this never waits for the disk.
+        let stat = sys::fstat(&file.fd).map_err(|e| at("open", path, &e))?;
+        if stat.kind == sys::FileKind::Directory {
             return Err(DiskError::at("open", path, DiskErrorKind::IsDirectory));
         }
-        Ok(RingFile { fd, direct, path: Arc::new(path.clone()) })
+        file.stat = Some(file_stat(&stat));
+        Ok(RingFile(Arc::new(file)))
     }
 
     async fn create(&self, path: &DiskPath, direct: bool) -> Result<RingFile, DiskError> {
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-        let (fd, direct) = self.open_as(path, flags, direct).await.map_err(|e| at("create", path, &e))?;
-        Ok(RingFile { fd, direct, path: Arc::new(path.clone()) })
+        let file = self.open_as(path, flags, direct).await.map_err(|e| at("create", path, &e))?;
+        Ok(RingFile(Arc::new(file)))
     }
 
     async fn stat(&self, file: &RingFile) -> Result<FileStat, DiskError> {
-        let s = sys::fstat(&file.fd).map_err(|e| at("stat", &file.path, &e))?;
-        let regular = s.kind == sys::FileKind::File;
-        Ok(FileStat { size: s.size, mtime_ns: u64::try_from(s.mtime_ns).unwrap_or(0), regular })
+        match file.0.stat {
+            Some(stat) => Ok(stat),
+            None => sys::fstat(file.fd()).map(|s| file_stat(&s)).map_err(|e| at("stat", file.path(), &e)),
+        }
     }
 
     async fn read(
@@ -239,23 +308,24 @@ impl Disk for RingDisk {
         buf: RingBuf,
     ) -> (RingBuf, Result<usize, DiskError>) {
         let mut buf = buf.0;
-        let ask = if file.direct { len.next_multiple_of(ALIGN).min(buf.capacity()) } else { len };
+        // Also while it passes through the page cache: that may change before the kernel begins.
+        let ask = if file.0.aligned { len.next_multiple_of(ALIGN).min(buf.capacity()) } else { len };
         buf.set_len(ask);
         let mut got = 0;
         // A direct read may stop early only at the end of the file or on a boundary; go on from there.
         let result = loop {
-            let (done, back) = self.0.ring.read(&file.fd, buf, got, ask - got, offset + got as u64).await;
+            let (done, back) = self.0.ring.read(file.fd(), buf, got, ask - got, offset + got as u64).await;
             buf = back;
             match done {
                 Ok(0) => break Ok(got),
                 Ok(n) => {
                     got += n;
-                    if got >= len || (file.direct && got % ALIGN != 0) {
+                    if got >= len || (file.0.aligned && got % ALIGN != 0) {
                         break Ok(got);
                     }
                 }
                 Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
-                Err(e) => break Err(at("read", &file.path, &e)),
+                Err(e) => break Err(at("read", file.path(), &e)),
             }
         };
         let result = result.map(|n| n.min(len));
@@ -277,53 +347,63 @@ impl Disk for RingDisk {
     async fn write(&self, file: &RingFile, offset: u64, buf: RingBuf) -> (RingBuf, Result<(), DiskError>) {
         let len = buf.len();
         let _pass = self.0.ration.pass(len).await;
-        let body = if file.direct { len - len % ALIGN } else { len };
-        let (mut buf, mut done) = self.write_all(&file.fd, offset, buf.0, 0..body).await;
+        let body = if file.0.aligned { len - len % ALIGN } else { len };
+        let (mut buf, mut done) = self.write_all(file.fd(), offset, buf.0, 0..body).await;
         if done.is_ok() && body < len {
             // The unaligned tail goes through the page cache by a descriptor of its own; the sync covers both.
-            done = match self.open_fd(&file.path, libc::O_WRONLY).await {
+            done = match self.open_fd(file.path(), libc::O_WRONLY).await {
                 Err(e) => Err(e),
-                Ok(tail) => {
+                Ok((tail, _)) => {
                     let (back, wrote) = self.write_all(&tail, offset, buf, body..len).await;
                     buf = back;
                     wrote
                 }
             };
         }
-        (RingBuf(buf), done.map_err(|e| at("write", &file.path, &e)))
+        (RingBuf(buf), done.map_err(|e| at("write", file.path(), &e)))
     }
 
     async fn allocate(&self, file: &RingFile, bytes: u64) -> Result<(), DiskError> {
-        match self.0.ring.fallocate(&file.fd, 0, 0, bytes).await {
+        match self.0.ring.fallocate(file.fd(), 0, 0, bytes).await {
             // Not every file system can; the writes will then find out.
             Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
-            other => other.map_err(|e| at("allocate", &file.path, &e)),
+            other => other.map_err(|e| at("allocate", file.path(), &e)),
         }
     }
 
     async fn truncate(&self, file: &RingFile, bytes: u64) -> Result<(), DiskError> {
         let done = match self.0.role {
-            Role::Shard { .. } => match self.0.ring.ftruncate(&file.fd, bytes).await {
+            Role::Shard { .. } => match self.0.ring.ftruncate(file.fd(), bytes).await {
                 // A kernel whose rings cannot: rather wait than not do it.
-                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => sys::ftruncate(&file.fd, bytes),
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => sys::ftruncate(file.fd(), bytes),
                 done => done,
             },
-            Role::Background => sys::ftruncate(&file.fd, bytes),
+            Role::Background => sys::ftruncate(file.fd(), bytes),
         };
-        done.map_err(|e| at("truncate", &file.path, &e))
+        done.map_err(|e| at("truncate", file.path(), &e))
     }
 
     async fn sync(&self, file: &RingFile) -> Result<(), DiskError> {
-        self.0.ring.fsync(&file.fd, false).await.map_err(|e| at("sync", &file.path, &e))
+        self.0.ring.fsync(file.fd(), false).await.map_err(|e| at("sync", file.path(), &e))
     }
 
     async fn xattr_get(&self, file: &RingFile, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
-        sys::fgetxattr(&file.fd, &c_name(name, &file.path)?).map_err(|e| at("xattr_get", &file.path, &e))
+        let (fd, name) = (file.fd(), c_name(name, file.path())?);
+        let failed = |e| at("xattr_get", file.path(), &e);
+        if self.0.role == Role::Background || !file.0.cold {
+            return sys::fgetxattr(fd, &name).map_err(failed);
+        }
+        match self.0.ring.fgetxattr(fd, name.clone(), ATTRIBUTE_BYTES).await {
+            Err(e) if e.raw_os_error() == Some(libc::ERANGE) => {
+                self.0.ring.fgetxattr(fd, name, ATTRIBUTE_BYTES_MAX).await.map_err(failed)
+            }
+            read => read.map_err(failed),
+        }
     }
 
     async fn xattr_set(&self, file: &RingFile, name: &str, value: &[u8]) -> Result<(), DiskError> {
-        sys::fsetxattr(&file.fd, &c_name(name, &file.path)?, value)
-            .map_err(|e| at("xattr_set", &file.path, &e))
+        sys::fsetxattr(file.fd(), &c_name(name, file.path())?, value)
+            .map_err(|e| at("xattr_set", file.path(), &e))
     }
 
     async fn clone_range(
@@ -334,7 +414,7 @@ impl Disk for RingDisk {
         to: &RingFile,
         to_at: u64,
     ) -> Result<bool, DiskError> {
-        match sys::clone_range(&from.fd, offset, len, &to.fd, to_at) {
+        match sys::clone_range(from.fd(), offset, len, to.fd(), to_at) {
             Ok(()) => Ok(true),
             Err(e)
                 if matches!(
@@ -344,7 +424,7 @@ impl Disk for RingDisk {
             {
                 Ok(false)
             }
-            Err(e) => Err(at("clone_range", &to.path, &e)),
+            Err(e) => Err(at("clone_range", to.path(), &e)),
         }
     }
 
@@ -396,6 +476,11 @@ impl Disk for RingDisk {
         let s = sys::statfs(&self.0.root).map_err(|e| at("space", &DiskPath::root(), &e))?;
         Ok(Space { total: s.total, free: s.free })
     }
+}
+
+fn file_stat(s: &sys::Stat) -> FileStat {
+    let regular = s.kind == sys::FileKind::File;
+    FileStat { size: s.size, mtime_ns: u64::try_from(s.mtime_ns).unwrap_or(0), regular }
 }
 
 fn c_path(path: &DiskPath) -> io::Result<CString> {

@@ -7,6 +7,7 @@ mod ais;
 mod answer;
 mod balance;
 mod body;
+mod clock;
 mod closed;
 mod cold;
 mod committer;
@@ -15,7 +16,9 @@ mod disk;
 mod drain;
 mod fail;
 mod get;
+mod hot;
 mod metrics;
+mod opened;
 mod pace;
 mod place;
 #[cfg(debug_assertions)]
@@ -24,6 +27,7 @@ mod put;
 mod ration;
 mod refusal;
 mod reserved;
+mod routes;
 mod s3;
 mod serve;
 mod shard;
@@ -39,7 +43,8 @@ pub use disk::{RingDisk, RingFile, Role};
 pub use drain::Drain;
 pub use metrics::{Op, ShardMetrics, render as render_metrics};
 pub use shard::{
-    ControlCall, ControlOp, ControlPort, ControlReply, Identity, NewConnection, ShardConfig, Shared, run,
+    ControlCall, ControlOp, ControlPort, ControlReply, Identity, NewConnection, Reading, ShardConfig, Shared,
+    run,
 };
 pub use walker::{WalkerPort, WalkerThread};
 

@@ -62,6 +62,10 @@ pub struct ShardMetrics {
     pub bytes_in: AtomicU64,
     /// Bytes of bodies sent.
     pub bytes_out: AtomicU64,
+    /// Objects whose files are kept open.
+    pub open_objects: AtomicU64,
+    /// Bytes of objects kept in memory.
+    pub hot_bytes: AtomicU64,
     /// Requests refused because a bound was reached.
     pub overloaded: AtomicU64,
     /// Panics caught, each of which cost its connections.
@@ -88,6 +92,8 @@ impl Default for ShardMetrics {
             accepted: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            open_objects: AtomicU64::new(0),
+            hot_bytes: AtomicU64::new(0),
             overloaded: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             stalls_slept: AtomicU64::new(0),
@@ -166,11 +172,13 @@ pub fn render(shards: &[std::sync::Arc<ShardMetrics>]) -> String {
         }
     });
     type Gauge = (&'static str, &'static str, &'static str, fn(&ShardMetrics) -> &AtomicU64);
-    let singles: [Gauge; 9] = [
+    let singles: [Gauge; 11] = [
         ("weir_connections", "gauge", "Connections open.", |m| &m.connections),
         ("weir_connections_accepted_total", "counter", "Connections accepted.", |m| &m.accepted),
         ("weir_received_bytes_total", "counter", "Bytes of bodies received.", |m| &m.bytes_in),
         ("weir_sent_bytes_total", "counter", "Bytes of bodies sent.", |m| &m.bytes_out),
+        ("weir_open_objects", "gauge", "Objects whose files are kept open.", |m| &m.open_objects),
+        ("weir_hot_bytes", "gauge", "Bytes of objects kept in memory.", |m| &m.hot_bytes),
         ("weir_overloaded_total", "counter", "Requests refused at a bound.", |m| &m.overloaded),
         ("weir_panics_total", "counter", "Panics caught.", |m| &m.panics),
         ("weir_stalls_slept_total", "counter", "Steps over 2 ms that waited for a disk.", |m| {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use weir_auth::Permit;
-use weir_cluster::{BucketInfo, ClusterError, ClusterView};
-use weir_store::{Change, Durability, Outcome, Volume};
-use weir_types::{Bucket, BucketName, ObjectName};
+use weir_cluster::{BucketInfo, ClusterError, ClusterView, hrw};
+use weir_store::{Change, Durability, Outcome, Slot, Volume};
+use weir_types::{Access, Bucket, BucketName, ObjectName};
 
 use crate::committer::{CommitError, CommitPort, disk_of};
 use crate::disk::{RingDisk, RingFile};
@@ -20,6 +20,10 @@ pub(crate) struct Place {
     view: Arc<ClusterView>,
     pub(crate) bucket: Bucket,
     pub(crate) name: ObjectName,
+    digest: u64,
+    bid: u64,
+    slot: Slot,
+    access: Access,
     disk: usize,
 }
 
@@ -40,6 +44,31 @@ impl Place {
     /// The directory of its disk, as `Ais-Location` shows it.
     pub(crate) fn mountpath<'s>(&self, shard: &'s Shard) -> &'s std::path::Path {
         &shard.shared.disks[self.disk].path
+    }
+
+    /// The digest of its whole name, which placement goes by.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The ID of its bucket, unlike that of any earlier bucket of the name.
+    pub(crate) fn bid(&self) -> u64 {
+        self.bid
+    }
+
+    /// Whether its bucket's own mask allows something.
+    pub(crate) fn allows(&self, needed: Access) -> bool {
+        self.access.allows(needed)
+    }
+
+    /// Where its mountpath keeps the generation of its name.
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Whether this is the view it was made under.
+    pub(crate) fn is_under(&self, view: &Arc<ClusterView>) -> bool {
+        Arc::ptr_eq(&self.view, view)
     }
 
     /// Number of its disk among the node's.
@@ -85,11 +114,15 @@ impl Shard {
                 Err(why) => return Err(PlaceError::Origin(why)),
             }
         }
-        if !view.bucket(bucket)?.props.access.allows(permit.access()) {
+        let info = view.bucket(bucket)?;
+        let (bid, access) = (info.bid, info.props.access);
+        if !access.allows(permit.access()) {
             return Err(PlaceError::Masked);
         }
         let disk = disk_of(&self.shared.disks, bucket, name).ok_or(PlaceError::NoDisk)?;
-        Ok(Place { _permit: permit, view, bucket: bucket.clone(), name: name.clone(), disk })
+        let digest = hrw::object_digest(bucket, name.as_str());
+        let (slot, bucket, name) = (Slot::of(bucket, name), bucket.clone(), name.clone());
+        Ok(Place { _permit: permit, view, bucket, name, digest, bid, slot, access, disk })
     }
 
     /// The bucket that S3 means by a name.

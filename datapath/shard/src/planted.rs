@@ -1,13 +1,21 @@
-//! A panic on demand, for the test that one request's panic costs no other. Only builds with debug assertions have it,
-//! and only where the environment asks for it.
+//! Bugs on demand, for the tests that show they would be found. Only builds with debug assertions have them, and only
+//! where the environment asks for them: `WEIR_PLANTED=NAME`.
 
 use std::sync::OnceLock;
 
 use weir_http::Head;
 
-/// Panics if the node was started with `WEIR_PLANTED=panic` and the request has `x-weir-planted: panic`.
+fn is(bug: &str) -> bool {
+    static NAME: OnceLock<Option<String>> = OnceLock::new();
+    NAME.get_or_init(|| std::env::var("WEIR_PLANTED").ok()).as_deref() == Some(bug)
+}
+
+/// `panic`: one that a request with `x-weir-planted: panic` asks for; it must cost no other request anything.
 pub(crate) fn panic(head: &Head<'_>) {
-    static ON: OnceLock<bool> = OnceLock::new();
-    let on = *ON.get_or_init(|| std::env::var_os("WEIR_PLANTED").is_some_and(|v| v == "panic"));
-    assert!(!on || head.header("x-weir-planted") != Some("panic"), "a panic that was asked for");
+    assert!(!is("panic") || head.header("x-weir-planted") != Some("panic"), "a panic that was asked for");
+}
+
+/// `slot-read-after-open`: the generation of a name is read when the object is open already.
+pub(crate) fn late_generation(early: Option<u64>, late: impl FnOnce() -> Option<u64>) -> Option<u64> {
+    if is("slot-read-after-open") { late() } else { early }
 }

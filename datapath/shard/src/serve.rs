@@ -1,12 +1,13 @@
 //! The life of a connection: heads in, one request at a time, answers out in order.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use weir_auth::{Arrival, Grant};
-use weir_http::{Head, HeaderSlots, HttpError, Method, parse_head};
+use weir_http::{Head, HeaderSlots, HttpError, Method, Parsed, parse};
 use weir_ring::{Buf, Fd};
 use weir_types::limits;
 
@@ -15,7 +16,7 @@ use crate::body::Body;
 use crate::committer::now_ns;
 use crate::conn::{Conn, ConnError, full};
 use crate::shard::{ControlCall, ControlOp, ControlReply, Shard};
-use crate::{Op, ais, s3};
+use crate::{Op, ais, hot, s3};
 
 /// Bytes of a connection's resting head buffer; it grows to a whole head when one is larger.
 const HEAD_BYTES_REST: usize = 4 << 10;
@@ -43,7 +44,23 @@ pub(crate) struct Handled {
 impl Request<'_> {
     /// The number as clients and logs see it.
     pub(crate) fn id_text(&self) -> String {
-        format!("{:016X}", self.id)
+        self.id_display().to_string()
+    }
+
+    /// The same, to be written in place.
+    pub(crate) fn id_display(&self) -> impl fmt::Display + use<> {
+        let id = self.id;
+        fmt::from_fn(move |f| write!(f, "{id:016X}"))
+    }
+
+    /// Whether the bucket is named by the host.
+    pub(crate) fn is_virtual_hosted(&self) -> bool {
+        let domain = &self.shard.shared.s3_domain;
+        !domain.is_empty()
+            && self.head.host().is_some_and(|host| {
+                let host = host.rsplit_once(':').map_or(host, |(h, _)| h);
+                host.len() > domain.len() && host.to_ascii_lowercase().ends_with(&format!(".{domain}"))
+            })
     }
 
     /// Who asks; the gate's clock is the wall clock.
@@ -80,8 +97,8 @@ pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
     let mut head = HeadBuffer::new(&conn);
     let mut slots = HeaderSlots::default();
     loop {
-        match head.receive(&mut conn, &mut slots).await {
-            Ok(()) => {}
+        let parsed = match head.receive(&mut conn, &mut slots).await {
+            Ok(parsed) => parsed,
             Err(HeadError::Conn(_)) => return,
             Err(HeadError::Http(error)) => {
                 let mut out = Vec::new();
@@ -91,16 +108,19 @@ pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
                 }
                 return;
             }
-        }
+        };
         let bytes = head.filled();
-        // Parsed once more on purpose: only a whole head gets here, and the borrow must begin after the last receive.
-        let Ok(Some((parsed, used))) = parse_head(bytes, &mut slots) else { return };
-        conn.unread(&bytes[used..]);
+        conn.unread(bytes.get(parsed.bytes()..).unwrap_or_default());
+        let Some(parsed) = parsed.head(bytes, &slots) else { return };
         let keep = parsed.keep_alive() && !shard.is_draining();
         let request = Request { shard, head: parsed, peer, id: shard.next_request(), keep };
         let busy = shard.busy();
-        // Boxed: ten thousand idle connections must not each hold the state of a request.
-        let more = Box::pin(one(&request, &mut conn)).await;
+        let began = Instant::now();
+        let more = match hot::serve(&request, &conn).await {
+            Some(handled) => settle(&request, began, &handled) && (request.keep || conn.end().await),
+            // Boxed: ten thousand idle connections must not each hold the state of a request.
+            None => Box::pin(one(&request, &mut conn, began)).await,
+        };
         drop(busy);
         head.clear();
         conn.rest();
@@ -111,9 +131,7 @@ pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
 }
 
 /// Serves one request; whether another may follow.
-async fn one(request: &Request<'_>, conn: &mut Conn) -> bool {
-    let shard = request.shard;
-    let began = Instant::now();
+async fn one(request: &Request<'_>, conn: &mut Conn, began: Instant) -> bool {
     #[cfg(debug_assertions)]
     crate::planted::panic(&request.head);
     let mut body = Body::new(request.head.framing(), request.head.expects_continue());
@@ -121,8 +139,21 @@ async fn one(request: &Request<'_>, conn: &mut Conn) -> bool {
         true => ais::serve(request, conn, &mut body).await,
         false => s3::serve(request, conn, &mut body).await,
     };
+    let whole = settle(request, began, &handled);
+    let drained = whole && matches!(body.discard(conn, DISCARD_BYTES_MAX).await, Ok(true));
+    if request.keep && drained {
+        return true;
+    }
+    if whole && (!body.at_end() || !conn.pending().is_empty()) {
+        conn.close_after_answer().await;
+    }
+    false
+}
+
+/// Counts a request that was answered; whether the client can tell where the next answer begins.
+fn settle(request: &Request<'_>, began: Instant, handled: &Result<Handled, ConnError>) -> bool {
     let Ok(handled) = handled else { return false };
-    shard.metrics.record(handled.op, handled.status, began.elapsed());
+    request.shard.metrics.record(handled.op, handled.status, began.elapsed());
     tracing::debug!(
         request = request.id_text(),
         peer = %request.peer,
@@ -130,17 +161,7 @@ async fn one(request: &Request<'_>, conn: &mut Conn) -> bool {
         micros = began.elapsed().as_micros() as u64,
         "{} {}", request.head.method, request.head.path
     );
-    if handled.broken {
-        return false;
-    }
-    let drained = matches!(body.discard(conn, DISCARD_BYTES_MAX).await, Ok(true));
-    if request.keep && drained {
-        return true;
-    }
-    if !body.at_end() || !conn.pending().is_empty() {
-        conn.close_after_answer().await;
-    }
-    false
+    !handled.broken
 }
 
 /// Whether the AIS API answers. A PUT of one of its first path elements alone would make a bucket of that name: S3 has
@@ -148,16 +169,7 @@ async fn one(request: &Request<'_>, conn: &mut Conn) -> bool {
 fn is_ais(request: &Request<'_>) -> bool {
     let path = request.head.path;
     let makes_bucket = request.head.method == Method::Put && !path.trim_matches('/').contains('/');
-    weir_ais::claims(path) && !makes_bucket && !is_virtual_hosted(request)
-}
-
-fn is_virtual_hosted(request: &Request<'_>) -> bool {
-    let domain = &request.shard.shared.s3_domain;
-    !domain.is_empty()
-        && request.head.host().is_some_and(|host| {
-            let host = host.rsplit_once(':').map_or(host, |(h, _)| h);
-            host.len() > domain.len() && host.to_ascii_lowercase().ends_with(&format!(".{domain}"))
-        })
+    weir_ais::claims(path) && !makes_bucket && !request.is_virtual_hosted()
 }
 
 enum HeadError {
@@ -191,13 +203,13 @@ impl HeadBuffer {
     }
 
     /// Receives until a whole head is there. Idle time and the time for a head once begun are bounded apart.
-    async fn receive(&mut self, conn: &mut Conn, slots: &mut HeaderSlots) -> Result<(), HeadError> {
+    async fn receive(&mut self, conn: &mut Conn, slots: &mut HeaderSlots) -> Result<Parsed, HeadError> {
         self.take_pending(conn);
         let mut give_up = None;
         loop {
-            match parse_head(self.filled(), slots) {
+            match parse(self.filled(), slots) {
                 Err(error) => return Err(HeadError::Http(error)),
-                Ok(Some(_)) => return Ok(()),
+                Ok(Some(parsed)) => return Ok(parsed),
                 Ok(None) => {}
             }
             let now = conn.handle.now();

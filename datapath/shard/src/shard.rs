@@ -22,6 +22,8 @@ use weir_types::{Bucket, BucketName, limits};
 
 use crate::committer::{Disk, now_ns, open_disk};
 use crate::disk::{RingDisk, Role};
+use crate::opened::OpenCache;
+use crate::routes::Routes;
 use crate::{Drain, Loads, ShardError, ShardMetrics, WalkerPort};
 
 /// How long nothing is under way before a draining shard ends.
@@ -125,6 +127,19 @@ pub struct ShardConfig {
     pub reactor: ReactorConfig,
     /// Its end of [`Shared::inbound`].
     pub inbound: Mailbox<NewConnection>,
+    /// How it reads objects.
+    pub reading: Reading,
+}
+
+/// How a shard reads objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Objects whose files it may keep open.
+    pub open_files: usize,
+    /// Bytes of small objects that it may keep in memory.
+    pub hot_bytes: usize,
+    /// Whether large bodies are sent without copying, for as long as the kernel does not copy all the same.
+    pub zero_copy: bool,
 }
 
 /// A shard as its tasks see it.
@@ -135,6 +150,11 @@ pub(crate) struct Shard {
     pub(crate) gate: Gate,
     pub(crate) volumes: Vec<Volume<RingDisk>>,
     pub(crate) metrics: Arc<ShardMetrics>,
+    pub(crate) opened: RefCell<OpenCache>,
+    pub(crate) routes: RefCell<Routes>,
+    pub(crate) zero_copy: Cell<bool>,
+    /// Where heads are written that leave at once.
+    pub(crate) scratch: RefCell<Vec<u8>>,
     date: RefCell<DateText>,
     requests: Cell<u64>,
     active: Cell<usize>,
@@ -161,6 +181,11 @@ impl Shard {
         self.date.borrow_mut().at(now_ns() / 1_000_000_000).to_owned()
     }
 
+    /// Lends the same date.
+    pub(crate) fn with_date<T>(&self, use_it: impl FnOnce(&str) -> T) -> T {
+        use_it(self.date.borrow_mut().at(now_ns() / 1_000_000_000))
+    }
+
     /// A number that no other request of this node's life has.
     pub(crate) fn next_request(&self) -> u64 {
         let n = self.requests.get() + 1;
@@ -183,7 +208,7 @@ pub fn run(config: ShardConfig, shared: Arc<Shared>, ready: impl FnOnce(Result<(
     let handle = reactor.handle();
     reactor.block_on(async move {
         let (index, listen, inbound) = (config.index, config.listen, config.inbound);
-        let begun = begin(index, listen, &handle, shared).map(|(shard, listener)| {
+        let begun = begin(index, listen, &handle, config.reading, shared).map(|(shard, listener)| {
             let shard = Rc::new(shard);
             let accepting = handle.spawn(accept(shard.clone(), listener)).is_ok();
             let receiving = handle.spawn(receive(shard.clone(), inbound)).is_ok();
@@ -204,6 +229,7 @@ fn begin(
     index: usize,
     listen: SocketAddr,
     handle: &Handle,
+    reading: Reading,
     shared: Arc<Shared>,
 ) -> Result<(Shard, Fd), ShardError> {
     let listener = handle
@@ -233,6 +259,10 @@ fn begin(
         shared,
         volumes,
         metrics,
+        opened: RefCell::new(OpenCache::new(reading.open_files, reading.hot_bytes)),
+        routes: RefCell::new(Routes::new()),
+        zero_copy: Cell::new(reading.zero_copy),
+        scratch: RefCell::default(),
         date: RefCell::new(DateText::new()),
         requests: Cell::new(0),
         active: Cell::new(0),

@@ -71,6 +71,17 @@ pub const CHECKSUM_BLOCK_BYTES_MAX: u32 = 256 << 10;
 /// Block checksums kept inside the metadata record; more go beside the object.
 pub const CHECKSUM_BLOCKS_INLINE_MAX: usize = 32;
 
+/// Objects that a node keeps open, all shards together; a quarter of the limit of open files where that is less.
+pub const OPEN_OBJECTS_MAX: usize = 16 << 10;
+/// Objects up to this size are kept in memory once they are read again, in bytes.
+pub const HOT_OBJECT_BYTES_MAX: u64 = 64 << 10;
+/// Memory for them, all shards of a node together, in bytes.
+pub const HOT_BYTES_MAX: usize = 256 << 20;
+/// Objects that one shard remembers to have read, to tell a second read from a first: 8 bytes each.
+pub const SEEN_OBJECTS: usize = 64 << 10;
+/// Request targets that one shard remembers the meaning of.
+pub const ROUTES_MAX: usize = 32 << 10;
+
 /// Entries of one AIS listing page.
 pub const LIST_PAGE_MAX: usize = 10_000;
 /// Keys of one S3 listing page or one multi-object delete.

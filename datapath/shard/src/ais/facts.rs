@@ -4,6 +4,7 @@ use std::fmt;
 
 use weir_ais::headers::HeaderSink;
 use weir_ais::{ChunkFacts, Location, ObjectFacts};
+use weir_http::FieldLines;
 use weir_store::Record;
 use weir_types::{Checksum, CustomMeta};
 
@@ -76,6 +77,16 @@ impl<'p> Facts<'p> {
 /// Header fields collected for an answer.
 #[derive(Default)]
 pub(crate) struct Fields(pub(crate) Vec<(String, String)>);
+
+/// Header fields written as they come.
+#[derive(Default)]
+pub(crate) struct Lines(pub(crate) FieldLines);
+
+impl HeaderSink for Lines {
+    fn header(&mut self, name: &'static str, value: fmt::Arguments<'_>) {
+        crate::answer::report(name, self.0.header(name, value).map(drop));
+    }
+}
 
 impl HeaderSink for Fields {
     fn header(&mut self, name: &'static str, value: fmt::Arguments<'_>) {

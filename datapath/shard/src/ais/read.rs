@@ -1,5 +1,6 @@
 //! Reading: GET and both kinds of HEAD.
 
+use weir_ais::headers::HeaderSink as _;
 use weir_ais::{AisError, Cname, GetArgs, HeadArgs};
 use weir_http::BodyLength;
 use weir_store::Record;
@@ -7,13 +8,14 @@ use weir_types::{ByteRange, RangeSpec};
 
 use super::Ais;
 use super::errors::{Refusal, about};
-use super::facts::{Facts, Fields};
-use crate::answer::{Answer, write_head};
+use super::facts::{Facts, Fields, Lines};
+use crate::answer::{Answer, add_field, start_head};
 use crate::conn::Conn;
 use crate::fail::Failure;
+use crate::opened::Dialect;
 use crate::place::Place;
 use crate::serve::Handled;
-use crate::{Op, cold, get};
+use crate::{Op, cold, get, hot};
 
 impl Ais<'_, '_> {
     pub(super) async fn get(
@@ -45,7 +47,10 @@ impl Ais<'_, '_> {
             if readable.is_local() { Op::Get } else { Op::ColdGet },
             if asked.is_some() { 206 } else { 200 },
         );
-        let head = self.get_head(place, &readable.record, readable.is_local(), status, selected);
+        let head = self.get_head(place, &readable, status, selected);
+        if readable.is_local() && status == 200 && !args.latest {
+            hot::note(self.request, Dialect::Ais, place);
+        }
         match get::send(shard, conn, place, readable, selected, head).await {
             Ok(()) => Ok(Handled { op, status, broken: false }),
             Err(failed) if failed.head_left => {
@@ -56,30 +61,29 @@ impl Ais<'_, '_> {
         }
     }
 
-    fn get_head(
-        &self,
-        place: &Place,
-        record: &Record,
-        present: bool,
-        status: u16,
-        selected: ByteRange,
-    ) -> Vec<u8> {
+    fn get_head(&self, place: &Place, readable: &get::Readable, status: u16, selected: ByteRange) -> Vec<u8> {
         let shard = self.request.shard;
-        let facts = Facts::of(shard, place, record, present);
-        let mut fields = Fields::default();
-        facts.facts().get(&mut fields);
-        let own = |name: &str, value: String| (name.to_owned(), value);
-        fields.0.push(own("Content-Type", "application/octet-stream".into()));
+        let record = &readable.record;
+        let fields = || {
+            let mut lines = Lines::default();
+            Facts::of(shard, place, record, readable.is_local()).facts().get(&mut lines);
+            lines.header("Content-Type", format_args!("application/octet-stream"));
+            lines.0
+        };
+        let mut out = Vec::with_capacity(512);
+        let mut head = start_head(&mut out, status, &shard.date());
+        match readable.opened() {
+            Some(opened) => head.lines(opened.lines(Dialect::Ais, fields)),
+            None => head.lines(&fields()),
+        };
         if status == 206 {
             let ByteRange { start, len } = selected;
-            fields.0.push(own("Content-Range", format!("bytes {start}-{}/{}", start + len - 1, record.size)));
-            fields.0.push(own("Accept-Ranges", "bytes".into()));
+            let range = format_args!("bytes {start}-{}/{}", start + len - 1, record.size);
+            add_field(&mut head, "Content-Range", range);
+            add_field(&mut head, "Accept-Ranges", "bytes");
         }
-        let mut head = Vec::with_capacity(512);
-        let pairs = fields.0.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        let length = BodyLength::Length(selected.len);
-        write_head(&mut head, status, &shard.date(), pairs, length, self.request.keep);
-        head
+        head.finish(BodyLength::Length(selected.len), self.request.keep);
+        out
     }
 
     pub(super) async fn head(
@@ -90,7 +94,7 @@ impl Ais<'_, '_> {
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
         let named = |failure| about(failure, &self.node(), &place.bucket, &place.name);
-        let (record, present) = match place.volume(shard).head(&place.bucket, &place.name).await {
+        let (record, present) = match get::head(shard, place).await {
             Ok(record) => ((*record).clone(), true),
             Err(error) if error.is_not_found() && self.may_ask_origin(place, args) => {
                 (cold::head_origin(shard, place).await.map_err(named)?, false)

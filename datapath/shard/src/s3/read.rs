@@ -1,10 +1,7 @@
 //! Reading: GetObject, HeadObject, GetObjectAttributes, tags and ACLs.
 
-use std::borrow::Cow;
-
-use weir_http::BodyLength;
+use weir_http::{BodyLength, FieldLines};
 use weir_s3::attributes::AttributesView;
-use weir_s3::attrs::Header;
 use weir_s3::op::{Absent, GetAttributes, GetObject};
 use weir_s3::render;
 use weir_s3::uploads::PartView;
@@ -14,12 +11,13 @@ use weir_types::ByteRange;
 use super::S3;
 use super::errors::Refusal;
 use super::facts::Facts;
-use crate::answer::{Answer, write_head};
+use crate::answer::{Answer, add_field, report, start_head};
 use crate::conn::Conn;
 use crate::fail::Failure;
+use crate::opened::Dialect;
 use crate::place::Place;
 use crate::serve::Handled;
-use crate::{Op, cold, get};
+use crate::{Op, cold, get, hot};
 
 const XML: &str = "application/xml";
 
@@ -46,8 +44,13 @@ impl S3<'_, '_> {
         let facts = Facts::of(&readable.record);
         get.conditions.check(&facts.etag, facts.mtime_ns)?;
         let selection = select(get, &facts, readable.record.size)?;
-        let mut head = Vec::with_capacity(1024);
-        self.write_object_head(&mut head, get, &facts, &readable.record, &selection);
+        let head = match readable.opened().filter(|_| *get == GetObject::default()) {
+            Some(opened) => {
+                hot::note(self.request, Dialect::S3, place);
+                self.plain_head(opened.lines(Dialect::S3, || lines(get, &facts, &selection)), &selection)
+            }
+            None => self.object_head(get, &facts, &readable.record, &selection),
+        };
         let status = if selection.partial { 206 } else { 200 };
         match get::send(self.request.shard, conn, place, readable, selection.range, head).await {
             Ok(()) => Ok(Handled { op, status, broken: false }),
@@ -69,16 +72,14 @@ impl S3<'_, '_> {
         let facts = Facts::of(&record);
         get.conditions.check(&facts.etag, facts.mtime_ns)?;
         let selection = select(get, &facts, record.size)?;
-        let mut head = Vec::with_capacity(1024);
-        self.write_object_head(&mut head, get, &facts, &record, &selection);
-        conn.send_bytes(&head).await?;
+        conn.send_bytes(&self.object_head(get, &facts, &record, &selection)).await?;
         Ok(Handled { op: Op::Head, status: if selection.partial { 206 } else { 200 }, broken: false })
     }
 
     /// The metadata of an object here or at its origin.
     pub(super) async fn record(&self, place: &Place) -> Result<Record, Refusal> {
         let shard = self.request.shard;
-        match place.volume(shard).head(&place.bucket, &place.name).await {
+        match get::head(shard, place).await {
             Ok(record) => Ok((*record).clone()),
             Err(error) if error.is_not_found() && cold::may_fetch(shard, place) => {
                 Ok(cold::head_origin(shard, place).await?)
@@ -87,26 +88,24 @@ impl S3<'_, '_> {
         }
     }
 
-    fn write_object_head(
-        &self,
-        out: &mut Vec<u8>,
-        get: &GetObject,
-        facts: &Facts,
-        record: &Record,
-        selection: &Selection,
-    ) {
-        let view = get.part.map_or_else(|| facts.view(), |number| facts.view_of_part(number));
-        let mut headers: Vec<Header> = weir_s3::attrs::object_headers(&view, get, selection.whole);
-        let ByteRange { start, len } = selection.range;
+    fn object_head(&self, get: &GetObject, facts: &Facts, record: &Record, selection: &Selection) -> Vec<u8> {
+        let mut lines = lines(get, facts, selection);
         if selection.partial {
-            let last = start + len - 1;
-            headers.push((Cow::Borrowed("content-range"), format!("bytes {start}-{last}/{}", record.size)));
+            let ByteRange { start, len } = selection.range;
+            let range = format_args!("bytes {start}-{}/{}", start + len - 1, record.size);
+            report("content-range", lines.header("content-range", range).map(drop));
         }
-        headers.push((Cow::Borrowed("x-amz-request-id"), self.request.id_text()));
-        let fields = headers.iter().map(|(n, v)| (n.as_ref(), v.as_str()));
+        self.plain_head(&lines, selection)
+    }
+
+    fn plain_head(&self, lines: &FieldLines, selection: &Selection) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1024);
         let status = if selection.partial { 206 } else { 200 };
-        let date = self.request.shard.date();
-        write_head(out, status, &date, fields, BodyLength::Length(len), self.request.keep);
+        let mut head = start_head(&mut out, status, &self.request.shard.date());
+        head.lines(lines);
+        add_field(&mut head, "x-amz-request-id", self.request.id_display());
+        head.finish(BodyLength::Length(selection.range.len), self.request.keep);
+        out
     }
 
     pub(super) async fn attributes(
@@ -158,6 +157,16 @@ impl S3<'_, '_> {
         self.record(place).await?;
         self.answer(conn, Op::Head, Answer::new(200).body(XML, absent.answer()?)).await
     }
+}
+
+/// The fields of an answer that are the object's.
+fn lines(get: &GetObject, facts: &Facts, selection: &Selection) -> FieldLines {
+    let view = get.part.map_or_else(|| facts.view(), |number| facts.view_of_part(number));
+    let mut lines = FieldLines::default();
+    for (name, value) in weir_s3::attrs::object_headers(&view, get, selection.whole) {
+        report(&name, lines.header(&name, value).map(drop));
+    }
+    lines
 }
 
 fn select(get: &GetObject, facts: &Facts, size: u64) -> Result<Selection, Refusal> {

@@ -1,0 +1,128 @@
+//! Reads of whole objects that are open and at hand: answered from what is known already, without waiting for anything but
+//! the client's socket and without allocating. Whatever is out of the ordinary goes the long way and is answered there.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use weir_auth::Grant;
+use weir_http::{BodyLength, Framing, Head, Method, ResponseHead};
+use weir_types::Access;
+
+use crate::conn::{Conn, ConnError};
+use crate::disk::RingFile;
+use crate::opened::{self, Dialect, Opened};
+use crate::routes::Route;
+use crate::serve::{Handled, Request};
+use crate::{Op, get};
+
+/// Request fields that change nothing about the answer to a GET that the gate admits.
+const PLAIN_FIELDS: [&str; 16] = [
+    "host",
+    "user-agent",
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "connection",
+    "authorization",
+    "content-length",
+    "content-type",
+    "cache-control",
+    "origin",
+    "x-amz-date",
+    "x-amz-content-sha256",
+    "x-amz-user-agent",
+    "amz-sdk-invocation-id",
+    "amz-sdk-request",
+];
+
+/// Serves a request if it is such a read; `None`: nothing was done.
+pub(crate) async fn serve(request: &Request<'_>, conn: &Conn) -> Option<Result<Handled, ConnError>> {
+    let hit = find(request)?;
+    Some(send(request, conn, &hit).await)
+}
+
+/// Remembers where the target of a plain GET led.
+pub(crate) fn note(request: &Request<'_>, dialect: Dialect, place: &crate::place::Place) {
+    if is_plain(request) {
+        request.shard.routes.borrow_mut().note(request.head.target, dialect, place);
+    }
+}
+
+struct Hit {
+    dialect: Dialect,
+    opened: Rc<Opened>,
+    /// Its file, all of which is in the page cache; none: its bytes are in memory.
+    file: Option<RingFile>,
+}
+
+fn find(request: &Request<'_>) -> Option<Hit> {
+    if !is_plain(request) {
+        return None;
+    }
+    let shard = request.shard;
+    let route = {
+        let view = shard.shared.view.load();
+        shard.routes.borrow().find(request.head.target, &view)?
+    };
+    let opened = opened::find(shard, &route.place)?;
+    opened.lines_written(route.dialect)?;
+    let file = match opened.object.content() {
+        Some(_) => None,
+        None => Some(get::sendable_file(&opened)?.clone()),
+    };
+    let grant = request.admit().ok()?;
+    is_permitted(&grant, &route).then_some(Hit { dialect: route.dialect, opened, file })
+}
+
+fn is_plain(request: &Request<'_>) -> bool {
+    let head = &request.head;
+    head.method == Method::Get
+        && head.framing() == Framing::None
+        && !request.is_virtual_hosted()
+        && has_plain_fields(head)
+}
+
+fn has_plain_fields(head: &Head<'_>) -> bool {
+    head.iter().all(|(name, _)| PLAIN_FIELDS.iter().any(|plain| plain.eq_ignore_ascii_case(name)))
+}
+
+fn is_permitted(grant: &Grant, route: &Route) -> bool {
+    let chunked = grant.body_rule().is_aws_chunked();
+    !chunked && grant.require(Access::GET, &route.place.bucket).is_ok() && route.place.allows(Access::GET)
+}
+
+async fn send(request: &Request<'_>, conn: &Conn, hit: &Hit) -> Result<Handled, ConnError> {
+    let (shard, object) = (request.shard, &hit.opened.object);
+    let content = object.content().map(AsRef::as_ref).unwrap_or_default();
+    let left = {
+        let mut head = shard.scratch.borrow_mut();
+        write_head(&mut head, request, hit);
+        let sent = conn.send_now(&head, content, hit.file.is_some())?;
+        // Where the client takes it slowly it is copied: the head's place is needed by others meanwhile.
+        (sent < head.len() + content.len()).then(|| conn.left(&head, content, sent))
+    };
+    if let Some(left) = left {
+        let len = left.len();
+        conn.send(left, 0..len).await?;
+    }
+    let broken = match &hit.file {
+        Some(file) => get::send_file(shard, conn, &hit.opened, file).await.is_err(),
+        None => false,
+    };
+    shard.metrics.bytes_out.fetch_add(object.size(), Ordering::Relaxed);
+    Ok(Handled { op: Op::Get, status: 200, broken })
+}
+
+fn write_head(out: &mut Vec<u8>, request: &Request<'_>, hit: &Hit) {
+    out.clear();
+    let mut head = ResponseHead::new(out, 200);
+    // A date that is no field value would be left out; it is made here.
+    let _ = request.shard.with_date(|date| head.date(date).map(drop));
+    if let Some(lines) = hit.opened.lines_written(hit.dialect) {
+        head.lines(lines);
+    }
+    if hit.dialect == Dialect::S3 {
+        let _ = head.header_display("x-amz-request-id", request.id_display());
+    }
+    head.finish(BodyLength::Length(hit.opened.object.size()), request.keep);
+}

@@ -1,0 +1,66 @@
+//! What request targets lead to: the same text leads to the same object for as long as the view of the cluster is the
+//! same, so that taking it apart again and again is saved. Targets of plain GETs only; rights are asked every time.
+
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir_cluster::ClusterView;
+use weir_types::limits;
+
+use crate::opened::Dialect;
+use crate::place::Place;
+
+/// Routes among which one of a full set is replaced.
+const WAYS: usize = 4;
+/// Longest target that is remembered, in bytes.
+const TARGET_BYTES_MAX: usize = 512;
+
+/// Where a target leads.
+pub(crate) struct Route {
+    target: Box<str>,
+    pub(crate) dialect: Dialect,
+    pub(crate) place: Place,
+}
+
+/// The routes of a shard, by what the target's hash says.
+pub(crate) struct Routes {
+    sets: Box<[[Option<Rc<Route>>; WAYS]]>,
+    next: usize,
+}
+
+impl Routes {
+    pub(crate) fn new() -> Self {
+        Self { sets: (0..limits::ROUTES_MAX / WAYS).map(|_| Default::default()).collect(), next: 0 }
+    }
+
+    /// Where a target leads under this view, if that is known.
+    pub(crate) fn find(&self, target: &str, view: &Arc<ClusterView>) -> Option<Rc<Route>> {
+        let set = self.sets.get(self.set_of(target))?;
+        let known = set.iter().flatten().find(|route| *route.target == *target)?;
+        known.place.is_under(view).then(|| known.clone())
+    }
+
+    /// Remembers where a target led.
+    pub(crate) fn note(&mut self, target: &str, dialect: Dialect, place: &Place) {
+        // A presigned target is used once, as a rule.
+        if target.len() > TARGET_BYTES_MAX || target.contains("X-Amz-") {
+            return;
+        }
+        let at = self.set_of(target);
+        self.next = (self.next + 1) % WAYS;
+        let next = self.next;
+        let Some(set) = self.sets.get_mut(at) else { return };
+        let same = set.iter().position(|r| r.as_ref().is_some_and(|r| *r.target == *target));
+        let slot = same.or_else(|| set.iter().position(Option::is_none)).unwrap_or(next);
+        let route = Route { target: target.into(), dialect, place: place.clone() };
+        if let Some(slot) = set.get_mut(slot) {
+            *slot = Some(Rc::new(route));
+        }
+    }
+
+    fn set_of(&self, target: &str) -> usize {
+        let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(target);
+        (hash % self.sets.len().max(1) as u64) as usize
+    }
+}
