@@ -22,7 +22,9 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join_all;
 use weir_types::{Bucket, ObjectName};
 
-use crate::{Disk, DiskError, DiskErrorKind, DiskPath, Flight, Mountpath, Request, StoreError, Volume};
+use crate::{
+    Change, Disk, DiskError, DiskErrorKind, DiskPath, Flight, Mountpath, Request, StoreError, Volume,
+};
 
 mod dirs;
 mod plan;
@@ -62,9 +64,9 @@ pub enum Planted {
     BesideRemovedFirst,
     /// A failed sync is taken for a success.
     SyncErrorIgnored,
-    /// Caches of open objects hear of a change only when it is visible.
+    /// Caches of open objects hear of a change only when it is visible and durable.
     BumpAfterRename,
-    /// Changes of one name that come together are planned side by side: each finds the same version before it.
+    /// Writes of one name that come together are planned side by side: each finds the same version before it.
     SameVersionTwice,
 }
 
@@ -118,7 +120,8 @@ impl<D: Disk> Committer<D> {
         self.mountpath().batches.fetch_add(1, Ordering::Relaxed);
         let mut waiting = batch;
         while !waiting.is_empty() {
-            let (now, later) = match self.has_bug(Bug::SameVersionTwice) {
+            let only_puts = waiting.iter().all(|request| matches!(request.change, Change::Put(_)));
+            let (now, later) = match only_puts && self.has_bug(Bug::SameVersionTwice) {
                 true => (waiting, Vec::new()),
                 false => round::split(waiting),
             };
@@ -203,14 +206,10 @@ impl<D: Disk> Committer<D> {
             if step.error.is_some() || !step.changes_names() {
                 continue;
             }
-            let late = self.has_bug(Bug::BumpAfterRename);
-            if !late {
+            if !self.has_bug(Bug::BumpAfterRename) {
                 changing.begin(&self.mountpath().generations, step);
             }
             let done = self.make_one_visible(step).await;
-            if late {
-                changing.begin(&self.mountpath().generations, step);
-            }
             step.visible = done.is_ok();
             self.note(step, done);
         }
@@ -288,8 +287,7 @@ impl<D: Disk> Committer<D> {
     }
 
     /// Step 6.
-    async fn conclude(&mut self, steps: Vec<Step<D::File>>, changing: Changing) {
-        let mut steps = steps;
+    async fn conclude(&mut self, mut steps: Vec<Step<D::File>>, mut changing: Changing) {
         for step in &mut steps {
             if let (true, None, Some(dir)) = (step.visible, &step.error, step.done_upload.take()) {
                 // The object is in place: an upload that stays is tried again later, at the latest by the next recovery.
@@ -299,6 +297,9 @@ impl<D: Disk> Committer<D> {
                 }
             }
             self.update_index(step);
+        }
+        if self.has_bug(Bug::BumpAfterRename) {
+            steps.iter().filter(|s| s.visible).for_each(|s| changing.begin(&self.mountpath().generations, s));
         }
         changing.end(&self.mountpath().generations);
         let mut leftovers = Vec::new();
