@@ -19,6 +19,9 @@ const HELP: &str = "usage: cargo xtask COMMAND
   clients [-- ARGS]     real clients against a real node; ARGS go to pytest (for instance -m big)
   kill9 [--rounds N]    kill -9 under load, restart, compare; 50 rounds by default
   crash [--images N]    power loss: N crash images of the real store on XFS and ext4; 20000 by default
+  linearize [--operations N]
+                        reads and changes of names from many connections on four shards: could they have happened one
+                        after the other; 1000000 operations by default
   hostile               hostile names with strace on every call that carries a path
   asan                  the reactor's tests under AddressSanitizer (nightly toolchain)
   loom                  every interleaving of the mailbox
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
             );
         }
         Some("crash") => crash::store(&mut steps, number("--images", 20_000)),
+        Some("linearize") => linearize(&mut steps, number("--operations", 1_000_000)),
         Some("asan") => asan(&mut steps),
         Some("loom") => loom(&mut steps),
         Some("planted") => planted(&mut steps),
@@ -97,6 +101,16 @@ fn test(steps: &mut Steps) {
 fn planted(steps: &mut Steps) {
     steps.command("planted bugs of the reactor", steps::program("sh", &["datapath/ring/tests/planted.sh"]));
     steps.command("planted bugs of the store", cargo(&["test", "-p", "weir-store", "--test", "crash"]));
+    let finds = ["test", "-p", "weir-node", "--test", "linearize", "finds"];
+    steps.command("planted bugs of the caches of open objects", cargo(&finds));
+}
+
+fn linearize(steps: &mut Steps, operations: u64) {
+    let test =
+        ["test", "-p", "weir-node", "--test", "linearize", "linearizable", "--", "--exact", "--nocapture"];
+    let mut command = cargo(&test);
+    command.env("WEIR_LINEARIZE_OPERATIONS", operations.to_string());
+    steps.command(&format!("linearizable: {operations} operations"), command);
 }
 
 fn loom(steps: &mut Steps) {

@@ -161,6 +161,10 @@ async fn begin(
     let disk = open_disk(handle, &config.path, Role::Background, &buffered_only)?;
     let mountpath = Mountpath::attach(&disk, &config.attach, config.options.clone()).await.map_err(failed)?;
     let mut committer = Committer::new(disk, mountpath.clone());
+    #[cfg(all(debug_assertions, feature = "sim"))]
+    if let Some(bug) = crate::planted::of_committer() {
+        committer.plant(bug);
+    }
     let recovered = committer.recover().await.map_err(failed)?;
     let digest = hrw::digest(config.path.as_os_str().as_encoded_bytes());
     let shared = Disk { path: Arc::new(config.path.clone()), digest, mountpath, buffered_only, commits };

@@ -117,6 +117,13 @@ impl Client {
         status
     }
 
+    /// All values of a field of the last answer.
+    pub(crate) fn fields(&self, name: &str) -> Vec<&str> {
+        let head = std::str::from_utf8(&self.head).unwrap();
+        let lines = head.split("\r\n").filter_map(|l| l.split_once(": "));
+        lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v).collect()
+    }
+
     /// A field of the last answer.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let head = std::str::from_utf8(&self.head).unwrap();

