@@ -11,8 +11,8 @@ use weir_control::{Control, ControlConfig, ControlHandle};
 use weir_origin::{Credentials, Origins, OriginsConfig};
 use weir_ring::{ReactorConfig, mailbox, sys};
 use weir_shard::{
-    Closed, CommitterConfig, CommitterThread, Disk, Drain, Identity, Loads, Reading, ShardConfig, ShardMetrics,
-    Shared, WalkerThread,
+    Closed, CommitterConfig, CommitterThread, Disk, Drain, Identity, Loads, Reading, ShardConfig,
+    ShardMetrics, Shared, WalkerThread,
 };
 use weir_store::{BootId, MountpathOptions};
 use weir_types::{Provider, limits};

@@ -44,7 +44,7 @@ fn linearizable() {
         }
         rounds += 1;
     }
-    println!("{done} operations on {SHARDS} shards in {rounds} rounds: 0 violations, 0 unknown");
+    eprintln!("{done} operations on {SHARDS} shards in {rounds} rounds: 0 violations, 0 unknown");
 }
 
 /// Runs the check in a process of its own, with a bug in it.

@@ -1,5 +1,6 @@
 //! What request targets lead to: the same text leads to the same object for as long as the view of the cluster is the
-//! same, so that taking it apart again and again is saved. Targets of plain GETs only; rights are asked every time.
+//! same, so that taking it apart again and again is saved. Targets of plain GETs only. A route's place carries the permit of
+//! whoever asked first and is worth nothing to others: who uses a route asks the gate for a permit of its own.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::rc::Rc;
