@@ -77,8 +77,8 @@ fn check(steps: &mut Steps) {
     );
     if cargo(&["deny", "--version"]).output().is_ok_and(|o| o.status.success()) {
         steps.command(
-            "licences and advisories",
-            cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]),
+            "licences, bans and sources",
+            cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]),
         );
     } else {
         steps.skip("licences: cargo-deny is not installed");
