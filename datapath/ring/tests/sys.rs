@@ -5,9 +5,11 @@ mod common;
 
 use std::ffi::CString;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
 use common::{connection, directory, pattern};
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, poll};
 use weir_ring::{Fd, OpenHow, sys};
 
 fn make(dir: &Fd, name: &str, bytes: &[u8]) -> Fd {
@@ -181,6 +183,26 @@ fn sockets_take_their_settings() {
     if let Ok(v6) = v6 {
         assert!(sys::local_address(&v6).unwrap().is_ipv6());
     }
+}
+
+#[test]
+fn a_socket_is_readable_once_enough_has_come() {
+    let (socket, mut plain) = connection();
+    let descriptor = socket.as_fd().as_raw_fd();
+    sys::receive_low_water(descriptor, 3).unwrap();
+    let readable = |wait: u16| {
+        let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, wait).unwrap() > 0
+    };
+    io::Write::write_all(&mut plain, b"ab").unwrap();
+    assert!(!readable(50));
+    sys::receive_low_water(descriptor, 1).unwrap();
+    assert!(readable(0));
+    sys::receive_low_water(descriptor, 3).unwrap();
+    io::Write::write_all(&mut plain, b"c").unwrap();
+    assert!(readable(10_000));
+    let file = std::fs::File::open("/dev/null").unwrap();
+    assert!(sys::receive_low_water(file.as_raw_fd(), 1).is_err());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use monoio::net::TcpStream;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 use weir_http::ChunkDecoder;
+use weir_ring::sys::receive_low_water;
 use weir_types::limits::{HEAD_BYTES_MAX, LOAD_CHUNK_BYTES};
 
 use crate::answer::{self, Answer, Body};
@@ -20,6 +21,10 @@ use crate::error::{Failure, FailureKind};
 
 /// Bytes that are thrown away by one call.
 const DISCARD_BYTES: usize = 4 << 20;
+/// Bytes that must have come before a thread is woken for them, at most: fewer wake-ups, on both sides.
+const LOW_WATER_MAX: usize = 512 << 10;
+/// A request older than this is woken by any byte: its answer may be shorter than expected.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// Bytes read with a head, so that a small body comes along.
 const READ_BYTES: usize = 16 << 10;
 
@@ -39,31 +44,52 @@ impl Scratch {
 /// The time limit of one connection's request: somebody else looks at it, and ends the socket when it has passed.
 #[derive(Default)]
 pub(crate) struct Watch {
+    begun: Cell<Option<Instant>>,
     deadline: Cell<Option<Instant>>,
-    socket: Cell<Option<i32>>,
+    /// The socket that is waited for, and its low-water mark.
+    socket: RefCell<Option<(i32, LowWater)>>,
     expired: Cell<bool>,
 }
 
+/// Bytes that must have come before a socket counts as readable, as the kernel has it.
+type LowWater = Rc<Cell<usize>>;
+
 impl Watch {
-    pub(crate) fn begin(&self, deadline: Instant) {
+    pub(crate) fn begin(&self, begun: Instant, deadline: Instant) {
+        self.begun.set(Some(begun));
         self.deadline.set(Some(deadline));
         self.expired.set(false);
     }
 
     pub(crate) fn end(&self) {
+        self.begun.set(None);
         self.deadline.set(None);
     }
 
-    /// Ends the socket of a request that takes too long: whoever waits for it is told.
+    /// Lets any byte wake a request that takes long, and ends the socket of one that takes too long: whoever waits for it is told.
     pub(crate) fn look(&self, now: Instant) {
+        let socket = self.socket.borrow();
+        if self.begun.get().is_some_and(|begun| now >= begun + PATIENCE)
+            && let Some((socket, low_water)) = &*socket
+        {
+            set_low_water(*socket, low_water, 1);
+        }
         if self.deadline.get().is_some_and(|deadline| now >= deadline) {
             self.deadline.set(None);
             self.expired.set(true);
-            if let Some(socket) = self.socket.get() {
+            if let Some((socket, _)) = &*socket {
                 // A socket that is no more is one that nobody waits for.
-                let _ = shutdown(socket, Shutdown::Both);
+                let _ = shutdown(*socket, Shutdown::Both);
             }
         }
+    }
+}
+
+fn set_low_water(socket: i32, now: &LowWater, bytes: usize) {
+    let bytes = bytes.clamp(1, LOW_WATER_MAX);
+    // A mark that cannot be set stays what it was: any byte wakes, or the next look does.
+    if now.get() != bytes && receive_low_water(socket, bytes).is_ok() {
+        now.set(bytes);
     }
 }
 
@@ -104,6 +130,7 @@ pub(crate) struct Conn {
     stream: TcpStream,
     watch: Rc<Watch>,
     scratch: Rc<RefCell<Scratch>>,
+    low_water: LowWater,
     /// Read and not yet used: `buffer[start..end]`.
     buffer: Vec<u8>,
     start: usize,
@@ -128,6 +155,7 @@ impl Conn {
             stream,
             watch: watch.clone(),
             scratch: scratch.clone(),
+            low_water: Rc::new(Cell::new(1)),
             buffer: vec![0; READ_BYTES],
             start: 0,
             end: 0,
@@ -135,9 +163,17 @@ impl Conn {
         })
     }
 
-    /// Says that this connection is the one that the watch may end.
-    pub(crate) fn watched(&self) {
-        self.watch.socket.set(Some(self.stream.as_raw_fd()));
+    /// Says that this connection is the one that the watch may end, and that its next answer has so many bytes at least,
+    /// unless it is a failure.
+    pub(crate) fn watched(&self, expected: u64) {
+        let socket = self.stream.as_raw_fd();
+        self.watch.socket.replace(Some((socket, self.low_water.clone())));
+        self.await_bytes(expected);
+    }
+
+    fn await_bytes(&self, bytes: u64) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        set_low_water(self.stream.as_raw_fd(), &self.low_water, bytes);
     }
 
     /// Sends all of `bytes`.
@@ -193,6 +229,9 @@ impl Conn {
                 self.answers += 1;
                 return Ok(answer);
             }
+            if !unread.is_empty() {
+                self.await_bytes(1);
+            }
             if self.read_more().await? == 0 {
                 return Err(self.ended("before the head of an answer"));
             }
@@ -206,6 +245,9 @@ impl Conn {
 
     /// Reads a body to its end; its length.
     pub(crate) async fn body(&mut self, body: Body, mut sink: Sink<'_>) -> Result<u64, Failure> {
+        if body == Body::Chunked || body == Body::UntilClose {
+            self.await_bytes(1);
+        }
         match body {
             Body::Length(length) => self.counted(length, &mut sink).await,
             Body::Chunked => self.chunked(&mut sink).await,
@@ -224,12 +266,18 @@ impl Conn {
     async fn counted(&mut self, length: u64, sink: &mut Sink<'_>) -> Result<u64, Failure> {
         let mut left = length - self.take_buffered(length, sink)?;
         while left > 0 {
-            self.readable().await?;
-            let taken = self.take_from_kernel(left, sink)?;
-            if taken == Some(0) {
-                return Err(self.ended(&format!("{left} bytes before the end of a body of {length}")));
+            // What woke the thread for the head may have been the whole body.
+            match self.take_from_kernel(left, sink)? {
+                Some(0) => {
+                    return Err(self.ended(&format!("{left} bytes before the end of a body of {length}")));
+                }
+                Some(taken) => left -= taken.min(left),
+                None => {}
             }
-            left -= taken.unwrap_or(0).min(left);
+            if left > 0 {
+                self.await_bytes(left);
+                self.readable().await?;
+            }
         }
         Ok(length)
     }
@@ -335,8 +383,9 @@ impl Conn {
 
 impl Drop for Conn {
     fn drop(&mut self) {
-        if self.watch.socket.get() == Some(self.stream.as_raw_fd()) {
-            self.watch.socket.set(None);
+        let mut watched = self.watch.socket.borrow_mut();
+        if watched.as_ref().is_some_and(|(socket, _)| *socket == self.stream.as_raw_fd()) {
+            *watched = None;
         }
     }
 }

@@ -39,11 +39,11 @@ pub(crate) enum Operation {
     List(u64),
 }
 
-/// What an endpoint does with a PUT, as the first answer has shown.
+/// What an endpoint does with requests for objects, as its first answer has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Unknown,
-    /// It takes the body.
+    /// It takes bodies.
     Takes,
     /// It says who does.
     Redirects,
@@ -75,6 +75,8 @@ pub(crate) struct Slot {
     head: Vec<u8>,
     chunk: Vec<u8>,
     name: Vec<u8>,
+    /// Bytes that a good answer's body has, at least.
+    expected: u64,
 }
 
 impl Slot {
@@ -87,6 +89,7 @@ impl Slot {
             head: Vec::new(),
             chunk: Vec::new(),
             name: Vec::new(),
+            expected: 0,
         }
     }
 
@@ -99,6 +102,7 @@ impl Slot {
         push_name(&mut self.name, self.shared.plan.prefix.as_bytes(), number);
         let endpoints = self.shared.plan.endpoints.len();
         let at = if endpoints > 1 { (xxh3_64(&self.name) % endpoints as u64) as usize } else { 0 };
+        self.expected = 0;
         let outcome = match operation {
             Operation::Put(_) => self.put(at, number).await,
             Operation::List(_) => self.list(at, number).await,
@@ -118,21 +122,26 @@ impl Slot {
             Some((offset, length)) => Ask::Range(offset, (offset + length).saturating_sub(1)),
             None => Ask::Get,
         };
+        let expected = match range {
+            Some((_, length)) => Some(length),
+            None => shared.plan.sizes.as_ref().map(|sizes| sizes.of(number, shared.plan.seed)),
+        };
         let mut address = self.address(at)?;
-        for _ in 0..=REDIRECTS_MAX {
+        for hop in 0..=REDIRECTS_MAX {
+            let role = shared.roles.get(at).filter(|_| hop == 0);
+            // A redirect is short.
+            let short = role.is_some_and(|role| role.get() == Role::Redirects);
+            self.expected = expected.filter(|_| !short).unwrap_or(0);
             shared.requests.head(&mut self.head, &self.target, ask);
             let (mut conn, answer) = self.exchange(address).await?;
             if answer.is_redirect() {
+                role.inspect(|role| role.set(Role::Redirects));
                 address = self.follow(conn, &answer).await?;
                 continue;
             }
             if !answer.is_success() {
                 return Err(self.refused(conn, &answer).await);
             }
-            let expected = match range {
-                Some((_, length)) => Some(length),
-                None => shared.plan.sizes.as_ref().map(|sizes| sizes.of(number, shared.plan.seed)),
-            };
             let sink = match shared.plan.verify {
                 true => Sink::Check(&shared.content, self.key(), range.map_or(0, |(offset, _)| offset)),
                 false => Sink::Nowhere,
@@ -260,7 +269,7 @@ impl Slot {
             Some(at) => self.conns.swap_remove(at).1,
             None => Conn::open(address, CONNECT_WAIT, &self.watch, &self.shared.scratch).await?,
         };
-        conn.watched();
+        conn.watched(self.expected);
         Ok(conn)
     }
 

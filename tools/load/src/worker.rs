@@ -251,7 +251,7 @@ impl Connection {
         while let Some((due, begun)) = self.next().await {
             let operation = self.operation();
             self.books.in_flight.update(|n| n + 1);
-            self.slot.watch.begin(begun + self.books.plan.timeout);
+            self.slot.watch.begin(begun, begun + self.books.plan.timeout);
             let outcome = self.slot.run(operation).await;
             self.slot.watch.end();
             self.books.in_flight.update(|n| n - 1);

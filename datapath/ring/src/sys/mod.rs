@@ -18,8 +18,8 @@ pub use names::{
 };
 pub use process::{Limits, boot_id, cpus_allowed, pin_to_cpu, raise_limits};
 pub use socket::{
-    listen, local_address, nodelay, peer_address, pipe, send_buffer_bytes, send_now, set_linger_reset,
-    shutdown, tcp_socket, user_timeout,
+    listen, local_address, nodelay, peer_address, pipe, receive_low_water, send_buffer_bytes, send_now,
+    set_linger_reset, shutdown, tcp_socket, user_timeout,
 };
 pub use xattr::{fgetxattr, fremovexattr, fsetxattr};
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use nix::sys::socket::{
@@ -10,6 +10,7 @@ use nix::sys::socket::{
     getpeername, getsockname, sendmsg, setsockopt, socket, sockopt,
 };
 
+use super::call::retry;
 use crate::Fd;
 
 /// A listening TCP socket. SO_REUSEPORT lets several share the address: the kernel spreads connections over them.
@@ -90,6 +91,16 @@ pub fn send_now(socket: &impl AsFd, pieces: &[IoSlice<'_>], more: bool) -> io::R
             sent => return Ok(sent?),
         }
     }
+}
+
+/// Sets how many bytes must have come before the socket counts as readable (SO_RCVLOWAT). The end of the stream and errors
+/// count always, and so does a full receive window.
+pub fn receive_low_water(socket: RawFd, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    let (value, length) = (std::ptr::from_ref(&bytes).cast(), size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: the call reads an int of that length; a descriptor that is no socket is refused by it.
+    retry(|| unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, value, length) })
+        .map(drop)
 }
 
 /// Makes closing the socket reset the connection, so that its peer cannot take a cut-off body for a whole one.
