@@ -12,8 +12,9 @@ pub(crate) fn table(architecture: &str) -> Result<BTreeMap<Dir, BTreeSet<Dir>>, 
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let [_, name, _, uses, _] = cells.as_slice() else { continue };
         let Some(dir) = name.strip_prefix('`').and_then(|n| n.strip_suffix('`')) else { continue };
+        // A crate of the root is written with its slash: other tables have names in their first column, too.
         if dir.contains('/') {
-            rows.push((dir.to_owned(), (*uses).to_owned()));
+            rows.push((dir.trim_end_matches('/').to_owned(), (*uses).to_owned()));
         }
     }
     if rows.is_empty() {
@@ -115,6 +116,21 @@ pub(crate) const ABSENT: &[(&[&str], &[&str])] = &[
     (&["net/http1", "net/ais", "net/s3", "net/auth"], &["tokio", "io-uring", "nix", "libc", "axum", "hyper"]),
 ];
 
+/// Runtimes that our reactor is compared with, and the only directories that may bring them: nothing of a node runs on them.
+pub(crate) const CONFINED: &[(&str, &[&str])] =
+    &[("glommio", &["perf"]), ("monoio", &["perf", "tools/load"])];
+
+/// What of [`CONFINED`] the manifest of `dir` brings although it may not.
+pub(crate) fn confined(dir: &str, manifest: &toml::Table) -> Vec<String> {
+    let sections = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let used = |name: &str| {
+        let tables = sections.iter().filter_map(|s| manifest.get(*s)?.as_table());
+        tables.into_iter().any(|table| table.contains_key(name))
+    };
+    let wrong = CONFINED.iter().filter(|(name, dirs)| !dirs.contains(&dir) && used(name));
+    wrong.map(|(name, dirs)| format!("{dir}/Cargo.toml: {name} is for {} alone", dirs.join(", "))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +145,7 @@ mod tests {
 | `datapath/shard` | a core | engine/{types,store}, net/* (all of it) |
 | `datapath/node` | a process | all above |
 | `tools/x` | a tool | node, types (its workload, only) |
+| `perf/` | measurements | types |
 ";
 
     #[test]
@@ -142,8 +159,21 @@ mod tests {
         check("datapath/shard", &["engine/store", "engine/types", "net/http1", "net/s3"]);
         check("datapath/node", &["datapath/shard", "engine/store", "engine/types", "net/http1", "net/s3"]);
         check("tools/x", &["datapath/node", "engine/types"]);
+        check("perf", &["engine/types"]);
         assert!(super::table("no table").is_err());
         assert!(super::table(&TEXT.replace("| types |", "| tpyes |")).is_err());
+    }
+
+    #[test]
+    fn other_runtimes_stay_where_they_are_compared() {
+        let check = |dir: &str, manifest: &str, expected: usize| {
+            assert_eq!(confined(dir, &manifest.parse().unwrap()).len(), expected, "{dir}: {manifest}");
+        };
+        check("perf", "[dependencies]\nglommio = '0'\nmonoio = '0'\n", 0);
+        check("tools/load", "[dependencies]\nmonoio = '0'\n", 0);
+        check("tools/load", "[dependencies]\nglommio = '0'\n", 1);
+        check("datapath/node", "[dependencies]\nglommio = '0'\n[dev-dependencies]\nmonoio = '0'\n", 2);
+        check("datapath/ring", "[dependencies]\nlibc = '0'\n", 0);
     }
 
     #[test]

@@ -151,6 +151,7 @@ fn manifests(root: &Path) -> Vec<String> {
         for (dir, manifest) in &tables {
             findings.extend(arrows::check(dir, manifest, &crates, &table));
             findings.extend(absent(dir, manifest));
+            findings.extend(arrows::confined(dir, manifest));
         }
         Ok::<_, String>(findings)
     })();
