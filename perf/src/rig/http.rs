@@ -1,0 +1,49 @@
+//! The few requests that a rig makes itself: readiness and buckets.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use crate::error::{PerfError, Result};
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder();
+    config.timeout_global(Some(Duration::from_secs(30))).http_status_as_error(false).build().into()
+}
+
+/// The status of a GET; `None` when nobody answers.
+pub(crate) fn get_status(url: &str) -> Option<u16> {
+    agent().get(url).call().ok().map(|response| response.status().as_u16())
+}
+
+/// Makes an AIS bucket; one that is there already is taken as it is. `relaxed` sets its durability.
+pub(crate) fn make_bucket(endpoint: &str, bucket: &str, relaxed: bool) -> Result<()> {
+    let url = format!("{endpoint}/v1/buckets/{bucket}?provider=ais");
+    let made = agent().post(&url).send_json(serde_json::json!({"action": "create-bck"}));
+    expect(&url, made, &[200, 409])?;
+    if relaxed {
+        let props = serde_json::json!({"action": "set-bprops", "value": {"durability": "relaxed"}});
+        expect(&url, agent().patch(&url).send_json(props), &[200])?;
+    }
+    Ok(())
+}
+
+fn expect(
+    url: &str,
+    response: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    good: &[u16],
+) -> Result<()> {
+    let failed = |got: String| PerfError::Server { name: url.into(), got };
+    let mut response = response.map_err(|e| failed(e.to_string()))?;
+    let status = response.status().as_u16();
+    if good.contains(&status) {
+        return Ok(());
+    }
+    let body = response.body_mut().read_to_string().unwrap_or_default();
+    Err(failed(format!("{status}: {}", super::command::tail(&body))))
+}
+
+/// A port of loopback that is free now.
+pub(crate) fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(PerfError::io("a free port"))?;
+    Ok(listener.local_addr().map_err(PerfError::io("a free port"))?.port())
+}

@@ -1,0 +1,277 @@
+//! `weir load`, started with the arguments of a measurement and read from its JSON; beside it, what the kernel counted
+//! meanwhile: bytes of disks, soft interrupts of the server's core.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use super::{command, machine};
+use crate::error::{PerfError, Result};
+
+/// One run of the loader.
+#[derive(Debug, Clone)]
+pub(crate) struct Load<'a> {
+    /// The `weir` binary.
+    pub(crate) weir: &'a Path,
+    /// `get` or `put`.
+    pub(crate) mode: &'a str,
+    pub(crate) endpoint: &'a str,
+    /// `ais`, `s3` or `http`.
+    pub(crate) api: &'a str,
+    /// The gateway whose mark requests to an AIS target carry.
+    pub(crate) direct: Option<&'a str>,
+    pub(crate) bucket: &'a str,
+    pub(crate) size: u64,
+    pub(crate) names: u64,
+    /// What names begin with; `None`: as the seed says.
+    pub(crate) prefix: Option<&'a str>,
+    pub(crate) seed: u64,
+    pub(crate) connections: usize,
+    pub(crate) seconds: f64,
+    pub(crate) warmup: f64,
+    /// Write every name once first.
+    pub(crate) prefill: bool,
+    /// The loader's CPUs as taskset has them.
+    pub(crate) cpus: &'a str,
+    /// Processes of the server, whose CPU is counted.
+    pub(crate) servers: &'a [u32],
+}
+
+/// What the loader says of a run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Outcome {
+    pub(crate) seconds: f64,
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    pub(crate) bytes: u64,
+    pub(crate) requests_per_second: f64,
+    pub(crate) gib_per_second: f64,
+    pub(crate) latency_us: Latency,
+    pub(crate) loader: Loader,
+    pub(crate) server: Vec<ServerCpu>,
+}
+
+/// Percentiles in microseconds.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Latency {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+}
+
+/// What the loader itself needed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Loader {
+    /// Share of its time that the busiest thread was on a CPU.
+    pub(crate) busiest_thread: f64,
+    pub(crate) loader_bound: bool,
+}
+
+/// What one process of the server needed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServerCpu {
+    pub(crate) cpu_seconds: f64,
+}
+
+/// A run with what the kernel counted meanwhile.
+#[derive(Debug, Clone)]
+pub(crate) struct Measured {
+    pub(crate) outcome: Outcome,
+    /// Bytes that the watched disks read and wrote a second.
+    pub(crate) device_per_second: (f64, f64),
+    /// Seconds in soft interrupts on the server's core.
+    pub(crate) softirq_seconds: f64,
+}
+
+/// What is watched while a loader runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch<'a> {
+    /// Names as in /proc/diskstats.
+    pub(crate) disks: &'a [String],
+    /// The server's core.
+    pub(crate) cpu: usize,
+}
+
+impl Load<'_> {
+    /// Runs it to its end.
+    pub(crate) fn run(&self, watch: &Watch<'_>) -> Result<Measured> {
+        let before = Sample::now(watch);
+        let said = command::run(&mut self.command())?;
+        let after = Sample::now(watch);
+        Ok(measured(parse(&said)?, self.warmup, &before, &after))
+    }
+
+    /// The command line of `weir load`.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(self.weir);
+        command.args(["load", self.mode, "--endpoint", self.endpoint, "--api", self.api]);
+        if self.api != "http" {
+            command.args(["--bucket", self.bucket]);
+        }
+        let numbers = format!(
+            "--size {} --connections {} --threads 1 --duration {}ms --warmup {}ms --names {} --order uniform --seed {}",
+            self.size,
+            self.connections,
+            (self.seconds * 1000.0) as u64,
+            (self.warmup * 1000.0) as u64,
+            self.names,
+            self.seed,
+        );
+        command.args(numbers.split(' '));
+        if let Some(gateway) = self.direct {
+            command.args(["--direct", gateway]);
+        }
+        if let Some(prefix) = self.prefix {
+            command.args(["--name-prefix", prefix]);
+        }
+        if self.prefill {
+            command.arg("--prefill");
+        }
+        if !self.cpus.is_empty() {
+            command.args(["--cpu", self.cpus]);
+        }
+        for pid in self.servers {
+            command.args(["--server-pid", &pid.to_string()]);
+        }
+        command.args(["--quiet", "--json", "-"]);
+        command
+    }
+}
+
+impl Outcome {
+    /// CPU seconds of all processes of the server.
+    pub(crate) fn server_cpu_seconds(&self) -> f64 {
+        self.server.iter().map(|s| s.cpu_seconds).sum()
+    }
+
+    /// Whether the loader was the limit.
+    pub(crate) fn loader_bound(&self) -> bool {
+        self.loader.loader_bound || self.loader.busiest_thread > crate::stats::LOADER_BUSY_MAX
+    }
+}
+
+/// The loader's JSON object, from whatever else it printed.
+fn parse(said: &str) -> Result<Outcome> {
+    let from = said.find('{').unwrap_or(0);
+    let outcome: Outcome = serde_json::Deserializer::from_str(&said[from..])
+        .into_iter()
+        .next()
+        .and_then(std::result::Result::ok)
+        .ok_or_else(|| PerfError::parse("weir load", "its JSON", said))?;
+    if outcome.requests == 0 || outcome.seconds <= 0.0 {
+        return Err(PerfError::parse("weir load", "requests", said));
+    }
+    Ok(outcome)
+}
+
+/// Counters at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sample {
+    read: u64,
+    written: u64,
+    softirq: u64,
+}
+
+impl Sample {
+    fn now(watch: &Watch<'_>) -> Self {
+        let diskstats = machine::read("/proc/diskstats").unwrap_or_default();
+        let bytes = watch.disks.iter().filter_map(|d| machine::disk_bytes(&diskstats, d));
+        let (read, written) = bytes.fold((0, 0), |sum, disk| (sum.0 + disk.0, sum.1 + disk.1));
+        let stat = machine::read("/proc/stat").unwrap_or_default();
+        let (softirq, _) = machine::cpu_ticks(&stat, watch.cpu).unwrap_or_default();
+        Self { read, written, softirq }
+    }
+}
+
+/// An outcome with the counters' growth. They are taken around the whole run: when its measured part begins only the loader knows. So
+/// warm-up and measurement are taken as alike, and the growth is spread over both.
+fn measured(outcome: Outcome, warmup: f64, before: &Sample, after: &Sample) -> Measured {
+    let seconds = outcome.seconds + warmup;
+    let per_second = |a: u64, b: u64| b.saturating_sub(a) as f64 / seconds;
+    Measured {
+        device_per_second: (per_second(before.read, after.read), per_second(before.written, after.written)),
+        softirq_seconds: per_second(before.softirq, after.softirq) / machine::TICKS * outcome.seconds,
+        outcome,
+    }
+}
+
+/// The `weir` binary: as given, or the one beside this program.
+pub(crate) fn weir_binary(given: Option<&Path>) -> Result<PathBuf> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => {
+            let own = std::env::current_exe().map_err(PerfError::io("own program"))?;
+            own.with_file_name("weir")
+        }
+    };
+    match path.canonicalize() {
+        Ok(path) if path.is_file() => Ok(path),
+        _ => Err(PerfError::Refused(format!(
+            "no {}: cargo build --release -p weir -p weir-perf, or --weir FILE",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_read() {
+        let text = r#"{"mode":"get","api":"ais","size":4096,"connections":16,"threads":1,"seconds":5.0,"requests":100,
+            "errors":1,"bytes":409600,"requests_per_second":20.0,"gib_per_second":0.1,
+            "latency_us":{"p50":1.5,"p90":2,"p99":3,"p999":4,"max":5,"mean":1.6},
+            "loader":{"cpu_seconds":1.0,"busiest_thread":0.95,"loader_bound":false},
+            "server":[{"pid":1,"cpu_seconds":2.0,"cpu_us_per_request":1,"cpu_seconds_per_gib":3},{"pid":2,"cpu_seconds":0.5}],
+            "softirq_seconds":0.2,"per_second":[]}"#;
+        let got = parse(text).unwrap();
+        assert_eq!((got.requests, got.errors, got.latency_us.p999), (100, 1, 4.0));
+        assert!((got.server_cpu_seconds() - 2.5).abs() < 1e-9);
+        assert!(got.loader_bound());
+        assert!(parse("{}").is_err());
+        assert!(parse("nothing").is_err());
+        assert!(parse(r#"{"requests":0,"seconds":1}"#).is_err());
+    }
+
+    #[test]
+    fn counters_are_spread_over_warm_up_and_measurement() {
+        let outcome = Outcome { seconds: 4.0, ..Outcome::default() };
+        let after = Sample { read: 1000, written: 50, softirq: 200 };
+        let got = measured(outcome, 1.0, &Sample::default(), &after);
+        assert_eq!(got.device_per_second, (200.0, 10.0));
+        assert!((got.softirq_seconds - 1.6).abs() < 1e-9, "{got:?}");
+    }
+
+    #[test]
+    fn the_command_line() {
+        let load = Load {
+            weir: Path::new("weir"),
+            mode: "get",
+            endpoint: "http://127.0.0.1:1",
+            api: "http",
+            direct: None,
+            bucket: "b",
+            size: 4096,
+            names: 10,
+            prefix: None,
+            seed: 7,
+            connections: 16,
+            seconds: 1.5,
+            warmup: 0.5,
+            prefill: false,
+            cpus: "1",
+            servers: &[5, 6],
+        };
+        assert_eq!(
+            command::line(&load.command()),
+            "weir load get --endpoint http://127.0.0.1:1 --api http --size 4096 --connections 16 --threads 1 \
+             --duration 1500ms --warmup 500ms --names 10 --order uniform --seed 7 --cpu 1 --server-pid 5 --server-pid 6 --quiet --json -"
+        );
+    }
+}
