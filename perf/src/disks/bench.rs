@@ -177,7 +177,7 @@ impl Rig<'_> {
         let running = self.start(nodes, None)?;
         for (setup, node) in nodes.iter().zip(&running) {
             http::make_bucket(&node.url, BUCKET, false)?;
-            let timing = Timing { connections: 16, seconds: 1.0, warmup: 0.0, prefill: true };
+            let timing = Timing { connections: 16, seconds: 1.0, warmup: 0.0, prefill: true, round: 0 };
             self.load(Mode::Get, setup, node, &timing)?;
         }
         for node in running {
@@ -202,10 +202,10 @@ impl Rig<'_> {
                 points.push(Point { shape, bandwidth, count, mode, who, imbalance, runs: Vec::new() });
             }
         }
-        for _ in 0..self.args.runs {
+        for round in 0..self.args.runs {
             for point in &mut points {
                 point.runs.push(match point.who {
-                    Who::Weir => self.served(point.mode, nodes, running)?,
+                    Who::Weir => self.served(round, point.mode, nodes, running)?,
                     Who::Fio => self.fio(point.mode, files, group)?,
                 });
             }
@@ -215,10 +215,15 @@ impl Rig<'_> {
     }
 
     /// One loader for each node, all at once.
-    fn served(&self, mode: Mode, nodes: &[NodeSetup], running: &[Node]) -> Result<Run> {
+    fn served(&self, round: usize, mode: Mode, nodes: &[NodeSetup], running: &[Node]) -> Result<Run> {
         let connections = self.args.depth * self.disks.len() / nodes.len();
-        let timing =
-            Timing { connections, seconds: self.args.seconds, warmup: self.args.warmup, prefill: false };
+        let timing = Timing {
+            connections,
+            seconds: self.args.seconds,
+            warmup: self.args.warmup,
+            prefill: false,
+            round,
+        };
         let timing = &timing;
         let measured: Result<Vec<Measured>> = std::thread::scope(|scope| {
             let pairs = nodes.iter().zip(running);
@@ -244,7 +249,7 @@ impl Rig<'_> {
             size: OBJECT,
             names: setup.names,
             prefix: Some(&setup.even.prefix),
-            seed: 1,
+            seed: timing.round as u64 + 1,
             connections: timing.connections,
             seconds: timing.seconds,
             warmup: timing.warmup,
@@ -300,6 +305,8 @@ struct Timing {
     seconds: f64,
     warmup: f64,
     prefill: bool,
+    /// Every round asks in another order.
+    round: usize,
 }
 
 /// All nodes of one run together.

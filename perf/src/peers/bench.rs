@@ -1,5 +1,6 @@
 //! The measurement: for each size a fresh file system, sets written once through every server that takes PUTs, then the cases.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ const DISK_BYTES: u64 = 6 << 30;
 /// Room for a peer's own copy of the sets.
 const PEER_BYTES: u64 = 4 << 30;
 const FIO_BYTES: u64 = 1 << 30;
-/// The same names in every set and for everybody.
-const SEED: u64 = 4;
+/// Begins the names of every set, for everybody.
+const PREFIX: &str = "perf-";
 /// How long our node may take to make plain files of what it acknowledged, once stopped.
 const PLAIN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -73,7 +74,8 @@ pub(crate) fn measure(common: &Common, args: &PeersArgs) -> Result<Vec<Row>> {
     for size in args.sizes.iter().copied() {
         disk.format()?;
         let _ = std::fs::remove_dir_all(setting.node_dir());
-        let bench = Bench { setting, sets: Sets::of(size, args.cold_names), held: &held };
+        let bench =
+            Bench { setting, sets: Sets::of(size, args.cold_names), held: &held, seeds: Cell::new(0) };
         bench.size(&mut rows)?;
     }
     Ok(rows)
@@ -83,6 +85,7 @@ struct Bench<'a> {
     setting: Setting<'a>,
     sets: Sets,
     held: &'a Held,
+    seeds: Cell<u64>,
 }
 
 impl Bench<'_> {
@@ -206,8 +209,8 @@ impl Bench<'_> {
             bucket: case.bucket(),
             size: self.sets.size,
             names: self.sets.names(case),
-            prefix: None,
-            seed: SEED,
+            prefix: Some(PREFIX),
+            seed: self.seed(),
             connections: timing.connections,
             seconds: timing.seconds,
             warmup: timing.warmup,
@@ -216,6 +219,13 @@ impl Bench<'_> {
             servers: &target.pids,
         };
         load.run(&Watch { disks: &[self.setting.disk.name().to_owned()], cpu: common.server_cpu })
+    }
+
+    /// Another one for each run: with the same, runs would ask for the same names in the same order, and what one server had read
+    /// would be in the page cache for the next.
+    fn seed(&self) -> u64 {
+        self.seeds.set(self.seeds.get() + 1);
+        self.seeds.get()
     }
 
     fn served(&self, case: Case, measured: Measured) -> Run {

@@ -57,9 +57,17 @@ pub(crate) fn words(text: &str) -> Command {
 
 /// Runs it to its end and gives what it printed. A signal to us ends it.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
+    run_watched(command, || {})
+}
+
+/// As [`run`], with something done every 50 ms while it runs.
+pub(crate) fn run_watched(command: &mut Command, mut watch: impl FnMut()) -> Result<String> {
     record(command);
     let mut running = Running::start(command)?;
-    let ended = stop::until(LONGEST, || running.child.try_wait().map_err(PerfError::io(line(command))));
+    let ended = stop::until(LONGEST, || {
+        watch();
+        running.child.try_wait().map_err(PerfError::io(line(command)))
+    });
     let status = match ended {
         Ok(Some(status)) => status,
         Ok(None) => {

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -100,10 +101,10 @@ pub(crate) struct Watch<'a> {
 impl Load<'_> {
     /// Runs it to its end.
     pub(crate) fn run(&self, watch: &Watch<'_>) -> Result<Measured> {
-        let before = Sample::now(watch);
-        let said = command::run(&mut self.command())?;
-        let after = Sample::now(watch);
-        Ok(measured(parse(&said)?, self.warmup, &before, &after))
+        let mut samples = vec![Sample::now(watch)];
+        let said = command::run_watched(&mut self.command(), || samples.push(Sample::now(watch)))?;
+        samples.push(Sample::now(watch));
+        Ok(measured(parse(&said)?, self.warmup, &samples))
     }
 
     /// The command line of `weir load`.
@@ -170,8 +171,9 @@ fn parse(said: &str) -> Result<Outcome> {
 }
 
 /// Counters at one moment.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Sample {
+    at: Instant,
     read: u64,
     written: u64,
     softirq: u64,
@@ -184,19 +186,35 @@ impl Sample {
         let (read, written) = bytes.fold((0, 0), |sum, disk| (sum.0 + disk.0, sum.1 + disk.1));
         let stat = machine::read("/proc/stat").unwrap_or_default();
         let (softirq, _) = machine::cpu_ticks(&stat, watch.cpu).unwrap_or_default();
-        Self { read, written, softirq }
+        Self { at: Instant::now(), read, written, softirq }
     }
 }
 
-/// An outcome with the counters' growth. They are taken around the whole run: when its measured part begins only the loader knows. So
-/// warm-up and measurement are taken as alike, and the growth is spread over both.
-fn measured(outcome: Outcome, warmup: f64, before: &Sample, after: &Sample) -> Measured {
-    let seconds = outcome.seconds + warmup;
-    let per_second = |a: u64, b: u64| b.saturating_sub(a) as f64 / seconds;
+/// An outcome with the counters' growth. They are taken around the whole run, as only the loader knows when its measured part begins. A
+/// rate of a device is over the time in which it grew: a loader that is slow to begin does not make it smaller.
+fn measured(outcome: Outcome, warmup: f64, samples: &[Sample]) -> Measured {
+    let (first, last) = (samples[0], samples[samples.len() - 1]);
+    let rate = |of: fn(&Sample) -> u64| {
+        let grew = of(&last).saturating_sub(of(&first)) as f64;
+        grew / growing(samples, of).max(outcome.seconds)
+    };
+    let softirq = last.softirq.saturating_sub(first.softirq) as f64 / machine::TICKS;
     Measured {
-        device_per_second: (per_second(before.read, after.read), per_second(before.written, after.written)),
-        softirq_seconds: per_second(before.softirq, after.softirq) / machine::TICKS * outcome.seconds,
+        device_per_second: (rate(|s| s.read), rate(|s| s.written)),
+        // These go on whatever the device does: warm-up and measurement are taken as alike.
+        softirq_seconds: softirq * outcome.seconds / (outcome.seconds + warmup),
         outcome,
+    }
+}
+
+/// Seconds from the last sample before a counter's growth to the first that has all of it.
+fn growing(samples: &[Sample], of: fn(&Sample) -> u64) -> f64 {
+    let (first, last) = (of(&samples[0]), of(&samples[samples.len() - 1]));
+    let begin = samples.iter().rev().find(|s| of(s) == first);
+    let end = samples.iter().find(|s| of(s) == last);
+    match (begin, end) {
+        (Some(begin), Some(end)) => end.at.saturating_duration_since(begin.at).as_secs_f64(),
+        _ => 0.0,
     }
 }
 
@@ -240,12 +258,23 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_spread_over_warm_up_and_measurement() {
+    fn a_device_is_as_fast_as_while_it_grew() {
+        let begin = Instant::now();
+        let sample = |ms: u64, read: u64| Sample {
+            at: begin + std::time::Duration::from_millis(ms),
+            read,
+            written: 0,
+            softirq: ms / 10,
+        };
+        let samples =
+            [sample(0, 7), sample(500, 7), sample(3000, 507), sample(5500, 1007), sample(6000, 1007)];
         let outcome = Outcome { seconds: 4.0, ..Outcome::default() };
-        let after = Sample { read: 1000, written: 50, softirq: 200 };
-        let got = measured(outcome, 1.0, &Sample::default(), &after);
-        assert_eq!(got.device_per_second, (200.0, 10.0));
-        assert!((got.softirq_seconds - 1.6).abs() < 1e-9, "{got:?}");
+        let got = measured(outcome.clone(), 1.0, &samples);
+        assert_eq!(got.device_per_second, (200.0, 0.0));
+        assert!((got.softirq_seconds - 4.8).abs() < 1e-9, "{got:?}");
+        // All at once is no high rate: it was too little for the measured time.
+        let samples = [sample(0, 0), sample(50, 1000), sample(6000, 1000)];
+        assert_eq!(measured(outcome, 1.0, &samples).device_per_second, (250.0, 0.0));
     }
 
     #[test]
