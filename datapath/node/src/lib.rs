@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod keys;
 mod lock;
+mod memory;
 mod mounts;
 mod node;
 mod port;

@@ -22,13 +22,16 @@ use crate::lock::Locks;
 use crate::port::Port;
 use crate::registry::Registry;
 use crate::signals::StopSignals;
-use crate::{NodeConfig, NodeError, keys};
+use crate::{NodeConfig, NodeError, keys, memory};
 
 /// Files that one shard may keep open beside its connections.
 const FILES_PER_SHARD: u64 = 512;
 
 /// The limit of open files to reckon with where it cannot be learnt.
 const FILES_MIN: u64 = 1024;
+
+/// The part of the node's memory that small objects in demand may take, at most: one in so many.
+const HOT_SHARE: u64 = 16;
 
 /// A running node.
 pub struct Node {
@@ -172,7 +175,7 @@ impl Node {
         let files = usize::try_from(open_files / 4).unwrap_or(usize::MAX);
         Reading {
             open_files: files.min(limits::OPEN_OBJECTS_MAX) / shards,
-            hot_bytes: limits::HOT_BYTES_MAX / shards,
+            hot_bytes: hot_bytes() / shards,
             zero_copy: self.config.zero_copy,
         }
     }
@@ -188,12 +191,18 @@ impl Node {
             self.config.mountpaths.len(),
             buffers >> 20,
             limits::LIST_INDEX_BYTES_MAX >> 20,
-            limits::HOT_BYTES_MAX >> 20,
+            hot_bytes() >> 20,
             shards * limits::CONNECTIONS_MAX,
             (limits::HEAD_BYTES_MAX + (64 << 10)) >> 10,
             limits::OPEN_OBJECTS_MAX,
         );
     }
+}
+
+/// Memory for small objects in demand: less where there is little.
+fn hot_bytes() -> usize {
+    let share = memory::bytes_max().map_or(u64::MAX, |bytes| bytes / HOT_SHARE);
+    usize::try_from(share).unwrap_or(usize::MAX).min(limits::HOT_BYTES_MAX)
 }
 
 /// Which CPU each thread gets.

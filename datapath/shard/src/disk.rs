@@ -82,8 +82,8 @@ pub(crate) enum Residency {
     Whole,
     /// Not all of it, or the kernel cannot tell.
     Part,
-    /// Not all of it, and what is missing went so recently that there is no room to keep it.
-    Thrashing,
+    /// Not all of it, and what is missing went long ago: it would go again before the next read at this pace.
+    Outgrown,
 }
 
 impl RingFile {
@@ -111,7 +111,8 @@ impl RingFile {
         let pages = (offset + bytes).div_ceil(PAGE_BYTES) - offset / PAGE_BYTES;
         match sys::cachestat(&self.0.fd, offset, bytes) {
             Ok(cache) if cache.cached >= pages => Residency::Whole,
-            Ok(cache) if cache.recently_evicted > 0 => Residency::Thrashing,
+            // What went recently would have been read again in time: the kernel itself gives it a better place then.
+            Ok(cache) if cache.evicted > 0 && cache.recently_evicted == 0 => Residency::Outgrown,
             _ => Residency::Part,
         }
     }

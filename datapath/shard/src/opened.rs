@@ -36,6 +36,8 @@ pub(crate) struct Opened {
     generation: Option<u64>,
     /// Every block was checked while it was in the page cache, where it may still be.
     pub(crate) checked: Cell<bool>,
+    /// Reads since it was last brought into the page cache.
+    pub(crate) reads: Cell<u32>,
     lines: [OnceCell<FieldLines>; 2],
 }
 
@@ -46,6 +48,7 @@ impl Opened {
             key: (place.digest(), place.bid()),
             generation,
             checked: Cell::new(false),
+            reads: Cell::new(0),
             lines: Default::default(),
         }
     }
@@ -137,6 +140,7 @@ impl OpenCache {
             self.kept.remove(place.digest());
             return None;
         }
+        opened.reads.set(opened.reads.get().saturating_add(1));
         Some(opened.clone())
     }
 

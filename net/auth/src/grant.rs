@@ -26,7 +26,7 @@ pub(crate) struct Rights {
 
 impl Rights {
     pub(crate) fn all() -> Self {
-        Self { cluster: Access::ALL, buckets: Arc::new([]) }
+        Self { cluster: Access::ALL, buckets: Arc::default() }
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) checked: bool,
     /// It was read before, as far as is remembered.
     pub(crate) again: bool,
+    /// It was read several times of late, all of them past the page cache.
+    pub(crate) in_demand: bool,
     /// What the connection can do.
     pub(crate) transport: Transport,
 }
@@ -61,8 +63,9 @@ pub(crate) fn choose(facts: Facts) -> Strategy {
         Residency::Whole => Strategy::Cached,
         // Wanted again, and there is room for it.
         Residency::Part if facts.again => Strategy::Cached,
-        Residency::Part | Residency::Thrashing if facts.transport.zero_copy => Strategy::ZeroCopy,
-        Residency::Part | Residency::Thrashing => Strategy::Direct,
+        Residency::Outgrown if facts.in_demand => Strategy::Cached,
+        Residency::Part | Residency::Outgrown if facts.transport.zero_copy => Strategy::ZeroCopy,
+        Residency::Part | Residency::Outgrown => Strategy::Direct,
     }
 }
 
@@ -72,13 +75,14 @@ mod tests {
 
     #[test]
     fn choices() {
-        use Residency::{Part, Thrashing, Whole};
+        use Residency::{Outgrown, Part, Whole};
         use Strategy as S;
         let plain = Transport { sendfile: true, zero_copy: false };
         let card = Transport { sendfile: true, zero_copy: true };
         let neither = Transport { sendfile: false, zero_copy: false };
         let check = |bytes, in_memory, residency, checked, again, transport, expected| {
-            let facts = Facts { bytes, in_memory, residency, checked, again, transport };
+            let in_demand = false;
+            let facts = Facts { bytes, in_memory, residency, checked, again, in_demand, transport };
             assert_eq!(choose(facts), expected, "{facts:?}");
         };
         let (small, large) = (4096, 1 << 20);
@@ -92,7 +96,17 @@ mod tests {
         check(large, false, Whole, true, true, neither, S::Cached);
         check(large, false, Part, false, false, plain, S::Direct);
         check(large, false, Part, false, false, card, S::ZeroCopy);
-        check(large, false, Thrashing, true, true, plain, S::Direct);
-        check(small, false, Thrashing, false, true, card, S::ZeroCopy);
+        check(large, false, Outgrown, true, true, plain, S::Direct);
+        check(small, false, Outgrown, false, true, card, S::ZeroCopy);
+        let facts = Facts {
+            bytes: large,
+            in_memory: false,
+            residency: Outgrown,
+            checked: false,
+            again: true,
+            in_demand: true,
+            transport: plain,
+        };
+        assert_eq!(choose(facts), S::Cached);
     }
 }

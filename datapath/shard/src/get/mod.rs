@@ -27,6 +27,9 @@ use crate::shard::Shard;
 use choose::{Facts, Strategy, Transport, choose};
 use out::Outgoing;
 
+/// Reads of an open object after which it is given a place in the page cache even where it outgrew it before.
+const DEMAND_READS: u32 = 4;
+
 /// An object that can be sent.
 pub(crate) struct Readable {
     /// Its metadata; of an object that is not here yet, what its origin said.
@@ -198,6 +201,7 @@ fn facts(shard: &Shard, opened: &Opened, again: bool, range: ByteRange) -> Facts
         },
         checked: opened.checked.get(),
         again,
+        in_demand: opened.reads.get() >= DEMAND_READS,
         transport: Transport { sendfile: true, zero_copy: shard.zero_copy.get() },
     }
 }
