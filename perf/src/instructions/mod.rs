@@ -2,7 +2,7 @@
 //!
 //! callgrind would count them, but valgrind (3.19, Debian 12) ends at openat2, which it does not know; and virtual machines often count no
 //! instructions in hardware. So the node's threads that serve requests are stepped by ptrace, one instruction at a time,
-//! with the real rings and the real disk beneath.
+//! with the real rings beneath.
 
 mod client;
 mod stepper;
@@ -28,6 +28,8 @@ use crate::stats::Spread;
 
 /// Bytes of an object.
 const SIZE: usize = 4096;
+/// The node's files: a disk that takes its time gives timers theirs, and no instruction of ours depends on it.
+const DIR: &str = "/dev/shm/weir-perf-instructions";
 /// Names in turn, so that no request meets the name of the one before.
 const NAMES: usize = 16;
 /// A median this many times the lower decile is made of timers.
@@ -102,7 +104,7 @@ impl Counted {
 pub(crate) fn run(common: &Common, args: &InstructionsArgs) -> Result<PathBuf> {
     let weir = common.weir()?;
     let mut report = Report::new("instructions", "Instructions of one request", common.quick);
-    let base = common.base.join("instructions");
+    let base = PathBuf::from(DIR);
     let _ = std::fs::remove_dir_all(&base);
     let counted = count(&weir, &base, common.server_cpu, args);
     let _ = std::fs::remove_dir_all(&base);
