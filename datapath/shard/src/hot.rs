@@ -51,7 +51,7 @@ pub(crate) fn note(request: &Request<'_>, dialect: Dialect, place: &crate::place
 struct Hit {
     dialect: Dialect,
     opened: Rc<Opened>,
-    /// Its file, all of which is in the page cache; none: its bytes are in memory.
+    /// Its file, all of which was in the page cache; none: its bytes are in memory.
     file: Option<RingFile>,
 }
 

@@ -24,9 +24,12 @@ pub(crate) struct Route {
     pub(crate) place: Place,
 }
 
+/// A route with the hash of its target, so that only the right one is looked into.
+type Way = (u64, Rc<Route>);
+
 /// The routes of a shard, by what the target's hash says.
 pub(crate) struct Routes {
-    sets: Box<[[Option<Rc<Route>>; WAYS]]>,
+    sets: Box<[[Option<Way>; WAYS]]>,
     next: usize,
 }
 
@@ -37,9 +40,9 @@ impl Routes {
 
     /// Where a target leads under this view, if that is known.
     pub(crate) fn find(&self, target: &str, view: &Arc<ClusterView>) -> Option<Rc<Route>> {
-        let set = self.sets.get(self.set_of(target))?;
-        let known = set.iter().flatten().find(|route| *route.target == *target)?;
-        known.place.is_under(view).then(|| known.clone())
+        let hash = hash_of(target);
+        let (_, known) = self.sets.get(self.set_of(hash))?.iter().flatten().find(|(of, _)| *of == hash)?;
+        (*known.target == *target && known.place.is_under(view)).then(|| known.clone())
     }
 
     /// Remembers where a target led.
@@ -48,20 +51,24 @@ impl Routes {
         if target.len() > TARGET_BYTES_MAX || target.contains("X-Amz-") {
             return;
         }
-        let at = self.set_of(target);
+        let hash = hash_of(target);
+        let at = self.set_of(hash);
         self.next = (self.next + 1) % WAYS;
         let next = self.next;
         let Some(set) = self.sets.get_mut(at) else { return };
-        let same = set.iter().position(|r| r.as_ref().is_some_and(|r| *r.target == *target));
+        let same = set.iter().position(|way| way.as_ref().is_some_and(|(of, _)| *of == hash));
         let slot = same.or_else(|| set.iter().position(Option::is_none)).unwrap_or(next);
         let route = Route { target: target.into(), dialect, place: place.clone() };
         if let Some(slot) = set.get_mut(slot) {
-            *slot = Some(Rc::new(route));
+            *slot = Some((hash, Rc::new(route)));
         }
     }
 
-    fn set_of(&self, target: &str) -> usize {
-        let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(target);
+    fn set_of(&self, hash: u64) -> usize {
         (hash % self.sets.len().max(1) as u64) as usize
     }
+}
+
+fn hash_of(target: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::new().hash_one(target)
 }

@@ -206,12 +206,10 @@ fn facts(shard: &Shard, opened: &Opened, again: bool, range: ByteRange) -> Facts
     }
 }
 
-/// The file of an object that can go out by sendfile as a whole, now.
+/// The file of an object that may go out by sendfile as a whole; whether the page cache has it is asked when it goes.
 pub(crate) fn sendable_file(opened: &Opened) -> Option<&RingFile> {
-    let file = opened.object.file()?;
-    let bytes = opened.object.size();
-    let ready = opened.checked.get() && bytes >= choose::SENDFILE_BYTES_MIN;
-    (ready && file.residency(0, bytes) == Residency::Whole).then_some(file)
+    let ready = opened.checked.get() && opened.object.size() >= choose::SENDFILE_BYTES_MIN;
+    opened.object.file().filter(|_| ready)
 }
 
 /// Sends the whole body of such an object, its head having left.
