@@ -112,12 +112,12 @@ def test_versions_overwrite_delete(bucket):
         bucket.object("o").delete()
 
 
-@pytest.mark.parametrize("spec,start,end", [("bytes=0-0", 0, 1), ("bytes=5-", 5, None), ("bytes=-7", -7, None),
+@pytest.mark.parametrize("spec,first,end", [("bytes=0-0", 0, 1), ("bytes=5-", 5, None), ("bytes=-7", -7, None),
                                             ("bytes=100-2000000", 100, None), ("bytes=262140-262150", 262140, 262151)])
-def test_ranges(bucket, spec, start, end):
+def test_ranges(bucket, spec, first, end):
     body = data.content("ranges", MIB + 5)
     put(bucket, "o", body)
-    assert get(bucket, "o", byte_range=spec) == body[start:end]
+    assert get(bucket, "o", byte_range=spec) == body[first:end]
 
 
 def test_a_range_past_the_end_is_refused(bucket):

@@ -112,20 +112,20 @@ def test_names_that_collide_as_paths(c, bucket):
         assert [o["Key"] for o in c.list_objects_v2(Bucket=bucket).get("Contents", [])] == sorted(keys[i + 1:])
 
 
-@pytest.mark.parametrize("spec,start,end", [
+@pytest.mark.parametrize("spec,first,end", [
     ("bytes=0-0", 0, 1), ("bytes=0-99", 0, 100), ("bytes=4095-4096", 4095, 4097), ("bytes=262143-262145", 262143, 262146),
     ("bytes=999999-", 999999, None), ("bytes=-1", -1, None), ("bytes=-5000", -5000, None), ("bytes=100-99999999", 100, None),
     ("bytes=-99999999", 0, None),
 ])
-def test_ranges(c, bucket, spec, start, end):
+def test_ranges(c, bucket, spec, first, end):
     body = data.content("range", MIB + 77)
     c.put_object(Bucket=bucket, Key="o", Body=body)
     got = c.get_object(Bucket=bucket, Key="o", Range=spec)
-    expected = body[start:end]
+    expected = body[first:end]
     assert got["Body"].read() == expected
     assert got["ResponseMetadata"]["HTTPStatusCode"] == 206
-    first = len(body) + start if start < 0 else start
-    assert got["ContentRange"] == f"bytes {first}-{first + len(expected) - 1}/{len(body)}"
+    begin = len(body) + first if first < 0 else first
+    assert got["ContentRange"] == f"bytes {begin}-{begin + len(expected) - 1}/{len(body)}"
 
 
 def test_ranges_that_are_not_there(c, bucket):
