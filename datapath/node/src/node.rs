@@ -184,13 +184,20 @@ impl Node {
         let shards = self.config.shard_count();
         let buffers = shards * self.config.buffers * limits::IO_BUFFER_BYTES;
         tracing::info!(
-            "listening on {}: {} shards, {} disks; memory bounds: {} MiB I/O buffers, {} MiB listing indexes, \
-             {} MiB objects in demand, {} connections of up to {} KiB; up to {} objects kept open",
+            "listening on {}: {} shards, {} disks; journals: 2 x {} MiB a disk for changes of up to {} KiB, in their \
+             files {} ms after the last change and {} ms after their own at most; memory bounds: {} MiB I/O buffers, \
+             {} MiB listing indexes, {} MiB journaled objects, {} MiB objects in demand, {} connections of up to \
+             {} KiB; up to {} objects kept open",
             self.config.listen,
             shards,
             self.config.mountpaths.len(),
+            limits::JOURNAL_SEGMENT_BYTES >> 20,
+            limits::JOURNAL_OBJECT_BYTES_MAX >> 10,
+            limits::JOURNAL_IDLE_MILLIS,
+            limits::JOURNAL_AGE_MILLIS_MAX,
             buffers >> 20,
             limits::LIST_INDEX_BYTES_MAX >> 20,
+            (self.config.mountpaths.len() * limits::JOURNAL_UNFILED_BYTES_MAX) >> 20,
             hot_bytes() >> 20,
             shards * limits::CONNECTIONS_MAX,
             (limits::HEAD_BYTES_MAX + (64 << 10)) >> 10,
@@ -286,6 +293,9 @@ fn attach(
         registry.note(path, started.disk.mountpath.identity());
         if started.recovered.work_files > 0 {
             tracing::info!("{}: {} leftovers removed", path.display(), started.recovered.work_files);
+        }
+        if started.recovered.refiled > 0 {
+            tracing::info!("{}: {} names filed from the journal", path.display(), started.recovered.refiled);
         }
         committers.push(started);
     }

@@ -127,8 +127,13 @@ async fn keep(
     let size = stream.facts.size;
     let volume = place.volume(shard);
     let kinds = [place.info().props.checksum_kind()];
-    let options =
-        WriteOptions { size_hint: Some(size), durability: Durability::Relaxed, cached: true, kinds: &kinds };
+    let options = WriteOptions {
+        size_hint: Some(size),
+        durability: Durability::Relaxed,
+        cached: true,
+        small_in_memory: false,
+        kinds: &kinds,
+    };
     if volume.mountpath().space().free < size {
         return Err(FlightError::NoSpace.into());
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_channel::oneshot;
 use weir_cluster::hrw;
@@ -139,11 +139,11 @@ fn run(config: CommitterConfig, tell: &Started) {
     let handle = reactor.handle();
     reactor.block_on(async move {
         let (sender, mailbox) = mailbox(limits::COMMIT_QUEUE_MAX);
-        match begin(&config, handle, CommitPort(sender)).await {
+        match begin(&config, handle.clone(), CommitPort(sender)).await {
             Err(error) => drop(tell.send(Err(error))),
             Ok((committer, disk, recovered)) => {
                 if tell.send(Ok((disk, recovered))).is_ok() {
-                    serve_changes(committer, mailbox, &config.closed).await;
+                    serve_changes(handle, committer, mailbox, &config.closed).await;
                 }
             }
         }
@@ -158,7 +158,7 @@ async fn begin(
     let failed =
         |error| ShardError::Mountpath { path: config.path.display().to_string(), error: Box::new(error) };
     let buffered_only = Arc::new(AtomicBool::new(false));
-    let disk = open_disk(handle, &config.path, Role::Background, &buffered_only)?;
+    let disk = open_disk(handle, &config.path, Role::Committer, &buffered_only)?;
     let mountpath = Mountpath::attach(&disk, &config.attach, config.options.clone()).await.map_err(failed)?;
     let mut committer = Committer::new(disk, mountpath.clone());
     #[cfg(all(debug_assertions, feature = "sim"))]
@@ -171,35 +171,97 @@ async fn begin(
     Ok((committer, shared, recovered))
 }
 
-/// Carries out the changes of a mailbox until its last sender is gone and all are done.
+/// Carries out the changes of a mailbox until its last sender is gone, all are done and all are in their files.
 pub async fn serve_changes<D: weir_store::Disk<File = RingFile>>(
+    handle: weir_ring::Handle,
     mut committer: Committer<D>,
     mut mailbox: Mailbox<Request<RingFile>>,
     closed: &Closed,
 ) {
     let mut batch = Vec::with_capacity(limits::COMMIT_BATCH_MAX);
+    let mut clock = Clock { tick: None };
     loop {
-        // Housekeeping while nobody waits; one bounded step at a time.
-        while batch.is_empty() {
-            match mailbox.try_recv() {
+        while batch.len() < limits::COMMIT_BATCH_MAX
+            && let Some(request) = mailbox.try_recv()
+        {
+            batch.push(request);
+        }
+        if batch.is_empty() {
+            match wait(&handle, &mut clock, &mut committer, &mut mailbox).await {
                 Some(request) => batch.push(request),
-                None if committer.tend().await => {}
                 None => break,
             }
-        }
-        let room = limits::COMMIT_BATCH_MAX - batch.len();
-        if batch.is_empty() {
-            if mailbox.recv_batch(&mut batch, room).await == 0 {
-                return;
-            }
-        } else {
-            while batch.len() < limits::COMMIT_BATCH_MAX
-                && let Some(request) = mailbox.try_recv()
-            {
-                batch.push(request);
-            }
+            continue;
         }
         committer.execute(closed.admit(std::mem::take(&mut batch))).await;
+        clock.start(&handle);
+        if clock.is_due(&handle) {
+            clock.tick(&handle, &mut committer).await;
+        }
+    }
+    if let Err(error) = committer.close().await {
+        tracing::warn!("what is acknowledged stays in the journal until the next start: {error}");
+    }
+}
+
+/// When the committer is next told that time has passed.
+struct Clock {
+    tick: Option<Instant>,
+}
+
+/// Half of the age that a change in the journal may have: what one tick finds, the next one makes due.
+const TICK: Duration = Duration::from_millis(limits::JOURNAL_AGE_MILLIS_MAX / 2);
+const IDLE: Duration = Duration::from_millis(limits::JOURNAL_IDLE_MILLIS);
+/// Names filed in one turn while nobody waits.
+const FILED_PER_TURN: usize = 16;
+
+impl Clock {
+    fn start(&mut self, handle: &weir_ring::Handle) {
+        self.tick.get_or_insert_with(|| handle.now() + TICK);
+    }
+
+    fn is_due(&self, handle: &weir_ring::Handle) -> bool {
+        self.tick.is_some_and(|tick| handle.now() >= tick)
+    }
+
+    async fn tick<D: weir_store::Disk>(&mut self, handle: &weir_ring::Handle, committer: &mut Committer<D>) {
+        self.tick = committer.tick().await.then(|| handle.now() + TICK);
+    }
+}
+
+/// The next change; meanwhile housekeeping, one bounded step at a time, and after a pause the filing of what waits.
+/// None: every sender is gone.
+async fn wait<D: weir_store::Disk<File = RingFile>>(
+    handle: &weir_ring::Handle,
+    clock: &mut Clock,
+    committer: &mut Committer<D>,
+    mailbox: &mut Mailbox<Request<RingFile>>,
+) -> Option<Request<RingFile>> {
+    while committer.tend().await {
+        if let Some(request) = mailbox.try_recv() {
+            return Some(request);
+        }
+    }
+    let idle = handle.now() + IDLE;
+    loop {
+        let until = match clock.tick {
+            Some(tick) if committer.has_unfiled() => tick.min(idle),
+            Some(tick) => tick,
+            None => return mailbox.recv().await,
+        };
+        if let Ok(came) = handle.timeout(until.saturating_duration_since(handle.now()), mailbox.recv()).await
+        {
+            return came;
+        }
+        while handle.now() >= idle && committer.file_some(FILED_PER_TURN).await {
+            handle.yield_now().await;
+            if let Some(request) = mailbox.try_recv() {
+                return Some(request);
+            }
+        }
+        if clock.is_due(handle) {
+            clock.tick(handle, committer).await;
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! opened beneath the mountpath: io_uring would hand them to kernel workers anyway, and only committer and walker
 //! threads make them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::io;
 use std::path::Path;
@@ -11,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_channel::oneshot;
 use weir_ring::{Buf, DiskRing, Fd, Handle, OpenHow, sys};
 use weir_store::{
     Access, Buffer, DirEntry, Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, FileStat, Space,
@@ -29,6 +32,10 @@ const ATTRIBUTE_BYTES: usize = 1024;
 const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
 /// Entries of a directory that are read before the thread's other tasks have a turn.
 const LIST_STEP: usize = 1024;
+/// Durable writes of up to this many bytes are plain calls of the committer: it has nothing better to do than to wait.
+const WAITED_FOR_BYTES_MAX: usize = 1 << 20;
+/// Where directories go that are removed.
+const WORK_DIR: &[u8] = b"%wk";
 const FILE_MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
 
@@ -40,8 +47,11 @@ pub enum Role {
         /// Shards of the node, which share the disk's ration of large transfers.
         of: usize,
     },
-    /// A committer or walker: may block, opens by a system call.
+    /// A walker: may block, opens by a system call.
     Background,
+    /// The committer, of which a mountpath has one: the same, and as nobody else renames or removes directories, it
+    /// keeps those open that it works in.
+    Committer,
 }
 
 /// A mountpath as one thread reaches it.
@@ -54,6 +64,8 @@ struct Inner {
     root: Fd,
     role: Role,
     ration: Rc<Ration>,
+    /// Directories that the committer keeps open, by path: most name operations are in few of them.
+    dirs: RefCell<HashMap<DiskPath, Fd>>,
     // Shared by the threads of a mountpath: said once, then every file is opened buffered.
     buffered_only: Arc<AtomicBool>,
 }
@@ -153,10 +165,11 @@ impl RingDisk {
         let ring = handle.disk_ring().map_err(io::Error::other)?;
         let budget = match role {
             Role::Shard { of } => (limits::DISK_BULK_BYTES / of.max(1)).max(limits::IO_BUFFER_BYTES),
-            Role::Background => limits::DISK_BACKGROUND_BYTES,
+            Role::Background | Role::Committer => limits::DISK_BACKGROUND_BYTES,
         };
         let ration = Ration::new(budget);
-        Ok(Self(Rc::new(Inner { handle, ring, root, role, ration, buffered_only })))
+        let dirs = RefCell::default();
+        Ok(Self(Rc::new(Inner { handle, ring, root, role, ration, dirs, buffered_only })))
     }
 
     /// A buffer outside the pool, for work that must not wait for one while it holds another.
@@ -172,10 +185,12 @@ impl RingDisk {
             mode: if flags & libc::O_CREAT != 0 { FILE_MODE } else { 0 },
             ..OpenHow::beneath(flags)
         };
-        let name = c_path(path)?;
-        if self.0.role == Role::Background {
-            return Ok((sys::openat2(&self.0.root, &name, how)?, true));
+        match self.0.role {
+            Role::Committer => return Ok((self.open_in_parent(path, how)?, true)),
+            Role::Background => return Ok((sys::openat2(&self.0.root, &c_path(path)?, how)?, true)),
+            Role::Shard { .. } => {}
         }
+        let name = c_path(path)?;
         if flags & libc::O_CREAT == 0 {
             match sys::openat2(&self.0.root, &name, how.cached()) {
                 // Not in the caches, or a kernel that does not know the question.
@@ -184,6 +199,40 @@ impl RingDisk {
             }
         }
         Ok((self.0.ring.open(&self.0.root, name, how).await?, true))
+    }
+
+    /// Opens by the last component in the parent directory.
+    fn open_in_parent(&self, path: &DiskPath, how: OpenHow) -> io::Result<Fd> {
+        let Some(parent) = path.parent() else { return sys::openat2(&self.0.root, c".", how) };
+        let name = CString::new(path.file_name())?;
+        self.in_dir(&parent, |dir| sys::openat2(dir, &name, how))
+    }
+
+    /// Runs an operation in a directory that may be open from earlier. One that was removed by somebody else says that
+    /// nothing is there: then it is opened anew, as the path leads now.
+    fn in_dir<T>(&self, path: &DiskPath, mut run: impl FnMut(&Fd) -> io::Result<T>) -> io::Result<T> {
+        let kept = self.0.dirs.borrow().get(path).cloned();
+        if let Some(dir) = kept {
+            match run(&dir) {
+                Err(e) if e.raw_os_error() == Some(libc::ENOENT) && sys::fstat(&dir)?.links == 0 => {}
+                done => return done,
+            }
+            self.forget_dir(path);
+        }
+        let dir = self.open_dir(path)?;
+        let done = run(&dir);
+        if self.0.role == Role::Committer && !path.is_root() {
+            let mut dirs = self.0.dirs.borrow_mut();
+            if dirs.len() >= limits::OPEN_DIRS_MAX {
+                dirs.clear();
+            }
+            dirs.insert(path.clone(), dir);
+        }
+        done
+    }
+
+    fn forget_dir(&self, path: &DiskPath) {
+        self.0.dirs.borrow_mut().remove(path);
     }
 
     /// Opens past the page cache where wished and possible.
@@ -219,19 +268,12 @@ impl RingDisk {
         &self,
         operation: &'static str,
         path: &DiskPath,
-        run: impl FnOnce(&Fd, &CString) -> io::Result<T>,
+        run: impl Fn(&Fd, &CString) -> io::Result<T>,
     ) -> Result<T, DiskError> {
         let refused = || DiskError::at(operation, path, DiskErrorKind::Refused);
         let parent = path.parent().ok_or_else(refused)?;
         let name = CString::new(path.file_name()).map_err(|_| refused())?;
-        let opened;
-        let dir = if parent.is_root() {
-            &self.0.root
-        } else {
-            opened = self.open_dir(&parent).map_err(|e| at(operation, path, &e))?;
-            &opened
-        };
-        run(dir, &name).map_err(|e| at(operation, path, &e))
+        self.in_dir(&parent, |dir| run(dir, &name)).map_err(|e| at(operation, path, &e))
     }
 
     fn open_dir(&self, path: &DiskPath) -> io::Result<Fd> {
@@ -294,6 +336,11 @@ impl Disk for RingDisk {
         Ok(RingFile(Arc::new(file)))
     }
 
+    async fn reopen(&self, path: &DiskPath, direct: bool) -> Result<RingFile, DiskError> {
+        let file = self.open_as(path, libc::O_RDWR, direct).await.map_err(|e| at("reopen", path, &e))?;
+        Ok(RingFile(Arc::new(file)))
+    }
+
     async fn stat(&self, file: &RingFile) -> Result<FileStat, DiskError> {
         match file.0.stat {
             Some(stat) => Ok(stat),
@@ -347,6 +394,12 @@ impl Disk for RingDisk {
 
     async fn write(&self, file: &RingFile, offset: u64, buf: RingBuf) -> (RingBuf, Result<(), DiskError>) {
         let len = buf.len();
+        if self.0.role == Role::Committer && !file.0.aligned {
+            // Into the page cache: no disk is waited for, and a turn of the ring costs more than the copy.
+            let done =
+                write_now(sys::pwrite, file.fd(), &buf, offset).map_err(|e| at("write", file.path(), &e));
+            return (buf, done);
+        }
         let _pass = self.0.ration.pass(len).await;
         let body = if file.0.aligned { len - len % ALIGN } else { len };
         let (mut buf, mut done) = self.write_all(file.fd(), offset, buf.0, 0..body).await;
@@ -364,6 +417,23 @@ impl Disk for RingDisk {
         (RingBuf(buf), done.map_err(|e| at("write", file.path(), &e)))
     }
 
+    async fn write_through(
+        &self,
+        file: &RingFile,
+        offset: u64,
+        buf: RingBuf,
+    ) -> (RingBuf, Result<(), DiskError>) {
+        if self.0.role == Role::Committer && buf.len() <= WAITED_FOR_BYTES_MAX {
+            let done = write_now(sys::pwrite_durable, file.fd(), &buf, offset);
+            return (buf, done.map_err(|e| at("write_through", file.path(), &e)));
+        }
+        let (buf, written) = self.write(file, offset, buf).await;
+        match written {
+            Ok(()) => (buf, self.sync_data(file).await),
+            Err(e) => (buf, Err(e)),
+        }
+    }
+
     async fn allocate(&self, file: &RingFile, bytes: u64) -> Result<(), DiskError> {
         match self.0.ring.fallocate(file.fd(), 0, 0, bytes).await {
             // Not every file system can; the writes will then find out.
@@ -379,7 +449,7 @@ impl Disk for RingDisk {
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) => sys::ftruncate(file.fd(), bytes),
                 done => done,
             },
-            Role::Background => sys::ftruncate(file.fd(), bytes),
+            Role::Background | Role::Committer => sys::ftruncate(file.fd(), bytes),
         };
         done.map_err(|e| at("truncate", file.path(), &e))
     }
@@ -388,10 +458,29 @@ impl Disk for RingDisk {
         self.0.ring.fsync(file.fd(), false).await.map_err(|e| at("sync", file.path(), &e))
     }
 
+    async fn sync_data(&self, file: &RingFile) -> Result<(), DiskError> {
+        self.0.ring.fsync(file.fd(), true).await.map_err(|e| at("sync_data", file.path(), &e))
+    }
+
+    async fn sync_all(&self) -> Result<(), DiskError> {
+        // The ring has no such operation, and it may take long: a thread of its own waits for it.
+        let failed = |e: &io::Error| at("sync_all", &DiskPath::root(), e);
+        let root = self.0.root.clone();
+        let (tell, done) = oneshot::channel();
+        let spawned = std::thread::Builder::new()
+            .name("syncfs".into())
+            .spawn(move || drop(tell.send(sys::syncfs(&root))));
+        spawned.map_err(|e| failed(&e))?;
+        match done.await {
+            Ok(done) => done.map_err(|e| failed(&e)),
+            Err(_) => Err(DiskError::at("sync_all", &DiskPath::root(), DiskErrorKind::Io)),
+        }
+    }
+
     async fn xattr_get(&self, file: &RingFile, name: &str) -> Result<Option<Vec<u8>>, DiskError> {
         let (fd, name) = (file.fd(), c_name(name, file.path())?);
         let failed = |e| at("xattr_get", file.path(), &e);
-        if self.0.role == Role::Background || !file.0.cold {
+        if !matches!(self.0.role, Role::Shard { .. }) || !file.0.cold {
             return sys::fgetxattr(fd, &name).map_err(failed);
         }
         match self.0.ring.fgetxattr(fd, name.clone(), ATTRIBUTE_BYTES).await {
@@ -434,12 +523,16 @@ impl Disk for RingDisk {
     }
 
     async fn rename(&self, from: &DiskPath, to: &DiskPath) -> Result<(), DiskError> {
-        self.in_parent("rename", from, |from_dir, from_name| {
-            let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
-            let to_dir = self.open_dir(&parent)?;
+        let parent = to.parent().ok_or_else(|| DiskError::at("rename", to, DiskErrorKind::Refused))?;
+        let done = self.in_parent("rename", from, |from_dir, from_name| {
             let to_name = CString::new(to.file_name())?;
-            sys::renameat2(from_dir, from_name, &to_dir, &to_name, 0)
-        })
+            self.in_dir(&parent, |to_dir| sys::renameat2(from_dir, from_name, to_dir, &to_name, 0))
+        });
+        // Only directories are renamed into the work directory: those below it are elsewhere now.
+        if to.components().next() == Some(WORK_DIR) {
+            self.0.dirs.borrow_mut().clear();
+        }
+        done
     }
 
     async fn unlink(&self, path: &DiskPath) -> Result<(), DiskError> {
@@ -447,11 +540,12 @@ impl Disk for RingDisk {
     }
 
     async fn rmdir(&self, path: &DiskPath) -> Result<(), DiskError> {
+        self.forget_dir(path);
         self.in_parent("rmdir", path, |dir, name| sys::rmdirat(dir, name))
     }
 
     async fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
-        let dir = self.open_dir(path).map_err(|e| at("sync_dir", path, &e))?;
+        let dir = self.in_dir(path, |dir| Ok(dir.clone())).map_err(|e| at("sync_dir", path, &e))?;
         self.0.ring.fsync(&dir, false).await.map_err(|e| at("sync_dir", path, &e))
     }
 
@@ -482,6 +576,25 @@ impl Disk for RingDisk {
 fn file_stat(s: &sys::Stat) -> FileStat {
     let regular = s.kind == sys::FileKind::File;
     FileStat { size: s.size, mtime_ns: u64::try_from(s.mtime_ns).unwrap_or(0), regular }
+}
+
+/// Writes all of `bytes` by plain calls.
+fn write_now(
+    write: impl Fn(&Fd, &[u8], u64) -> io::Result<usize>,
+    fd: &Fd,
+    bytes: &[u8],
+    offset: u64,
+) -> io::Result<()> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|r| !r.is_empty()) {
+        match write(fd, rest, offset + written as u64) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => written += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 fn c_path(path: &DiskPath) -> io::Result<CString> {

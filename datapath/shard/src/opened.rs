@@ -89,7 +89,8 @@ pub(crate) async fn open(shard: &Shard, place: &Place) -> Result<(Rc<Opened>, bo
         crate::planted::late_generation(generation, || volume.mountpath().generation(place.slot()));
     let opened = Rc::new(Opened::new(place, generation, object));
     let again = shard.opened.borrow_mut().seen.again(place.digest());
-    if again && opened.object.content().is_none() {
+    // What is in memory because its file is not made yet is kept as it is: it counts with the bytes of others.
+    if again {
         keep(shard, opened.clone());
     }
     Ok((opened, again))

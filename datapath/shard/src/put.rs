@@ -52,7 +52,8 @@ pub(crate) async fn receive(
     kinds: &[ChecksumKind],
 ) -> Result<Writer<RingDisk>, Failure> {
     let volume = place.volume(shard);
-    let options = WriteOptions { size_hint: body.announced(), durability, cached: false, kinds };
+    let size_hint = body.announced();
+    let options = WriteOptions { size_hint, durability, cached: false, small_in_memory: true, kinds };
     let mut writer = volume.writer(&options).await?;
     let want =
         body.announced().map_or(limits::IO_BUFFER_BYTES, |n| (n as usize).clamp(1, limits::IO_BUFFER_BYTES));
@@ -113,8 +114,13 @@ pub(crate) async fn copy_in(
     kinds: &[ChecksumKind],
 ) -> Result<Prepared<RingFile>, Failure> {
     let volume = to.volume(shard);
-    let options =
-        WriteOptions { size_hint: Some(range.len), durability: to.durability(), cached: false, kinds };
+    let options = WriteOptions {
+        size_hint: Some(range.len),
+        durability: to.durability(),
+        cached: false,
+        small_in_memory: true,
+        kinds,
+    };
     let mut writer = volume.writer(&options).await?;
     let disk = volume.disk().clone();
     // Pieces of a range need not be aligned; writes must be, so they pass through whole buffers.

@@ -22,7 +22,7 @@ const XFS_BYTES_MIN: u64 = 300 << 20;
 
 /// Runs `test` on a directory of the machine's own file system, on XFS and on tmpfs, by either way of opening.
 fn everywhere(test: impl Fn(&Path, Role)) {
-    for role in [Role::Shard { of: 1 }, Role::Background] {
+    for role in [Role::Shard { of: 1 }, Role::Background, Role::Committer] {
         let plain = tempfile::tempdir().unwrap();
         let mounted: Vec<_> =
             [Mounted::xfs(XFS_BYTES_MIN), Mounted::of_type("tmpfs")].into_iter().flatten().collect();
@@ -112,6 +112,7 @@ fn planted_links_are_never_followed() {
     everywhere(|dir, role| {
         let mut n = Node::start(dir, role, 1);
         n.put("kept", b"1").unwrap();
+        n.settle();
         let objects = dir.join("@ais/b/%ob");
         std::os::unix::fs::symlink(outside.path(), objects.join("dir")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("secret"), objects.join("file")).unwrap();
@@ -120,6 +121,7 @@ fn planted_links_are_never_followed() {
             // Refused or kept elsewhere: what counts is what happens outside.
             let _ = n.put(text, b"2");
             let _ = n.delete(text);
+            n.settle();
             untouched();
         }
         drop(n);
@@ -134,7 +136,7 @@ fn planted_links_are_never_followed() {
 #[test]
 fn a_file_system_that_refuses_direct_io_is_used_buffered() {
     let Some(mounted) = Mounted::of_type("ramfs") else { return };
-    for role in [Role::Shard { of: 1 }, Role::Background] {
+    for role in [Role::Shard { of: 1 }, Role::Background, Role::Committer] {
         let bench = Bench::new(&mounted.dir, role);
         let path = DiskPath::root().join(format!("{role:?}")).unwrap();
         let content = bytes(5, 100_001);

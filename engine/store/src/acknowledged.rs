@@ -40,7 +40,17 @@ impl Acknowledged {
         self.buckets.read().get(bucket)?.get(name).cloned()
     }
 
-    /// All unfiled names of a bucket.
+    /// Names that are unfiled.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Whether every name is filed.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All unfiled names of a bucket, in the order of their bytes.
     pub fn of_bucket(&self, bucket: &Bucket) -> Vec<(ObjectName, Unfiled)> {
         if self.count.load(Ordering::Acquire) == 0 {
             return Vec::new();
@@ -52,8 +62,23 @@ impl Acknowledged {
     /// Notes a change that is about to be acknowledged.
     pub fn insert(&self, bucket: &Bucket, name: &ObjectName, what: Unfiled) {
         let mut buckets = self.buckets.write();
-        if buckets.entry(bucket.clone()).or_default().insert(name.clone(), what).is_none() {
+        let names = match buckets.get_mut(bucket) {
+            Some(names) => names,
+            None => buckets.entry(bucket.clone()).or_default(),
+        };
+        let old = match names.get_mut(name) {
+            Some(state) => Some(std::mem::replace(state, what)),
+            None => names.insert(name.clone(), what),
+        };
+        if old.is_none() {
             self.count.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Forgets all names of a bucket that is gone.
+    pub(crate) fn remove_bucket(&self, bucket: &Bucket) {
+        if let Some(names) = self.buckets.write().remove(bucket) {
+            self.count.fetch_sub(names.len(), Ordering::Release);
         }
     }
 

@@ -22,12 +22,16 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join_all;
 use weir_types::{Bucket, ObjectName};
 
+use crate::journal::{Bugs, Journal};
 use crate::{
     Change, Disk, DiskError, DiskErrorKind, DiskPath, Flight, Mountpath, Request, StoreError, Volume,
 };
 
 mod dirs;
+mod filing;
+mod journaled;
 mod plan;
+mod replay;
 mod round;
 mod step;
 mod tend;
@@ -68,6 +72,18 @@ pub enum Planted {
     BumpAfterRename,
     /// Writes of one name that come together are planned side by side: each finds the same version before it.
     SameVersionTwice,
+    /// The journal is not synced before the answer.
+    JournalNotSynced,
+    /// A removal leaves no entry in the journal.
+    NoTombstone,
+    /// A segment of the journal is used again before its files are durable.
+    SegmentReusedEarly,
+    /// A torn batch of the journal is taken for a whole one.
+    TornBatchAccepted,
+    /// A batch that an earlier use of its segment left is taken for one of this use.
+    StaleBatchAccepted,
+    /// A name that the journal alone keeps is changed by another way.
+    OtherWayBeforeDurable,
 }
 
 /// The committer of one mountpath; it lives on one thread and is the only one to change names there.
@@ -83,6 +99,8 @@ pub struct Committer<D: Disk> {
     sweep: tend::Sweep,
     /// Uploads in progress, of each bucket.
     uploads: HashMap<Bucket, usize>,
+    /// Where small changes go first; none before [`recover`](Self::recover), nor where the mountpath has none.
+    journal: Option<Journal<D>>,
     #[cfg(any(test, feature = "sim"))]
     planted: Option<Planted>,
 }
@@ -98,6 +116,7 @@ impl<D: Disk> Committer<D> {
             over: Vec::new(),
             sweep: tend::Sweep::default(),
             uploads: HashMap::new(),
+            journal: None,
             #[cfg(any(test, feature = "sim"))]
             planted: None,
         }
@@ -112,12 +131,38 @@ impl<D: Disk> Committer<D> {
     #[cfg(any(test, feature = "sim"))]
     pub fn plant(&mut self, bug: Planted) {
         self.planted = Some(bug);
+        let bugs = self.journal_bugs();
+        if let Some(journal) = &mut self.journal {
+            journal.plant(bugs);
+        }
     }
 
     /// Carries out a batch (best [`weir_types::limits::COMMIT_BATCH_MAX`] at most) and answers each request once, when
     /// its change is as durable as asked. Changes of one name happen in the batch's order; syncs run together.
     pub async fn execute(&mut self, batch: Vec<Request<D::File>>) {
         self.mountpath().batches.fetch_add(1, Ordering::Relaxed);
+        let changes = batch.len();
+        let journaled = batch.iter().filter(|r| self.is_journaled(&r.change)).count();
+        if journaled == batch.len() {
+            self.execute_journaled(batch).await;
+        } else if journaled == 0 {
+            self.execute_in_rounds(batch).await;
+        } else {
+            for (journaled, run) in round::runs(batch, |change| self.is_journaled(change)) {
+                if journaled {
+                    self.execute_journaled(run).await;
+                } else {
+                    self.execute_in_rounds(run).await;
+                }
+            }
+        }
+        if journaled > 0 {
+            self.file_after_batch(changes).await;
+        }
+        self.refresh_work_files().await;
+    }
+
+    async fn execute_in_rounds(&mut self, batch: Vec<Request<D::File>>) {
         let mut waiting = batch;
         while !waiting.is_empty() {
             let only_puts = waiting.iter().all(|request| matches!(request.change, Change::Put(_)));
@@ -125,10 +170,16 @@ impl<D: Disk> Committer<D> {
                 true => (waiting, Vec::new()),
                 false => round::split(waiting),
             };
-            self.round(now).await;
+            let mut ready = Vec::with_capacity(now.len());
+            for request in now {
+                match self.settle(&request).await {
+                    Ok(()) => ready.push(request),
+                    Err(error) => (request.reply)(Err(error)),
+                }
+            }
+            self.round(ready).await;
             waiting = later;
         }
-        self.refresh_work_files().await;
     }
 
     async fn round(&mut self, requests: Vec<Request<D::File>>) {
@@ -212,6 +263,11 @@ impl<D: Disk> Committer<D> {
             let done = self.make_one_visible(step).await;
             step.visible = done.is_ok();
             self.note(step, done);
+            if let (true, (bucket, None)) = (step.visible, &step.name)
+                && let Err(error) = self.forget_unfiled(bucket).await
+            {
+                step.error = Some(error);
+            }
         }
         changing
     }
@@ -381,6 +437,13 @@ impl<D: Disk> Committer<D> {
         }
     }
 
+    /// After an I/O error the mountpath takes no more changes.
+    fn poison_if_io(&self, error: &StoreError) {
+        if error.is_io() {
+            self.mountpath().poison(error);
+        }
+    }
+
     fn refuse_if_poisoned(&self, step: &mut Step<D::File>) {
         if step.error.is_none()
             && step.changes_names()
@@ -413,6 +476,12 @@ enum Bug {
     BesideRemovedFirst,
     BumpAfterRename,
     SameVersionTwice,
+    JournalNotSynced,
+    NoTombstone,
+    SegmentReusedEarly,
+    TornBatchAccepted,
+    StaleBatchAccepted,
+    OtherWayBeforeDurable,
 }
 
 /// The generations that are odd while a round's changes become visible.
@@ -445,6 +514,15 @@ impl Changing {
 }
 
 impl<D: Disk> Committer<D> {
+    fn journal_bugs(&self) -> Bugs {
+        Bugs {
+            not_synced: self.has_bug(Bug::JournalNotSynced),
+            reused_early: self.has_bug(Bug::SegmentReusedEarly),
+            torn_accepted: self.has_bug(Bug::TornBatchAccepted),
+            stale_accepted: self.has_bug(Bug::StaleBatchAccepted),
+        }
+    }
+
     #[cfg(any(test, feature = "sim"))]
     fn has_bug(&self, bug: Bug) -> bool {
         self.planted == Some(bug)

@@ -74,8 +74,9 @@ pub struct Space {
 /// file and the committer that names it can differ. Buffers are owned by the operation while it runs and come back
 /// with its result. Dropping a future leaves the operation's effect open: it may happen later or never.
 ///
-/// Durability: nothing is durable before [`Disk::sync`] (content, size and extended attributes of one file) or
-/// [`Disk::sync_dir`] (the entries of one directory) has returned `Ok`. After an error of either nothing is known.
+/// Durability: nothing is durable before [`Disk::sync`] (content, size and extended attributes of one file),
+/// [`Disk::sync_dir`] (the entries of one directory) or [`Disk::sync_all`] has returned `Ok`. After an error of any
+/// of them nothing is known.
 pub trait Disk: Clone + 'static {
     /// An open file; clones are the same open file.
     type File: Clone + Send + Sync + 'static;
@@ -91,6 +92,8 @@ pub trait Disk: Clone + 'static {
     /// Creates a file for reading and writing; `AlreadyExists` if the name is taken. `direct` is a wish:
     /// an unaligned tail is the disk's business.
     async fn create(&self, path: &DiskPath, direct: bool) -> Result<Self::File, DiskError>;
+    /// Opens an existing file for reading and writing; absent: `NotFound`. `direct` as in [`Disk::create`].
+    async fn reopen(&self, path: &DiskPath, direct: bool) -> Result<Self::File, DiskError>;
     /// Size, time and kind.
     async fn stat(&self, file: &Self::File) -> Result<FileStat, DiskError>;
     /// Reads up to `len` bytes from `offset` to the start of `buf` (capacity ≥ `len`) and sets its length to the count.
@@ -121,6 +124,14 @@ pub trait Disk: Clone + 'static {
         offset: u64,
         buf: Self::Buf,
     ) -> (Self::Buf, Result<(), DiskError>);
+    /// [`write`](Self::write) within the file's size and [`sync_data`](Self::sync_data) of these bytes alone, in one:
+    /// what was written before may be lost though this is not.
+    async fn write_through(
+        &self,
+        file: &Self::File,
+        offset: u64,
+        buf: Self::Buf,
+    ) -> (Self::Buf, Result<(), DiskError>);
     /// Reserves room for a file of `bytes`; may do nothing. It may change the size: the store truncates.
     async fn allocate(&self, file: &Self::File, bytes: u64) -> Result<(), DiskError>;
     /// Sets the size.
@@ -128,6 +139,11 @@ pub trait Disk: Clone + 'static {
     /// Makes content, size and attributes durable. On Linux this is `fsync`: ext4's `fdatasync` may leave a changed
     /// attribute out when the size did not change with it.
     async fn sync(&self, file: &Self::File) -> Result<(), DiskError>;
+    /// Makes content durable that was written within the file's size: nothing else. On Linux `fdatasync`.
+    async fn sync_data(&self, file: &Self::File) -> Result<(), DiskError>;
+    /// Makes durable everything on the file system that was done before the call, names and files. It may take long;
+    /// other operations go on meanwhile.
+    async fn sync_all(&self) -> Result<(), DiskError>;
     /// An extended attribute; `None` if the file has none of that name.
     async fn xattr_get(&self, file: &Self::File, name: &str) -> Result<Option<Vec<u8>>, DiskError>;
     /// Sets an extended attribute: afterwards the old or the new value is there, never a mixture.

@@ -170,7 +170,11 @@ impl<F> Lead<F> {
     where
         F: Clone,
     {
-        let entry = (Arc::new(head), writer.file().clone());
+        let Some(file) = writer.file() else {
+            // A leader's writer has a work file, or nobody could read along.
+            return self.flight.break_off(FlightError::Abandoned);
+        };
+        let entry = (Arc::new(head), file.clone());
         self.flight.update(|state| state.head = Some(entry));
     }
 

@@ -14,6 +14,7 @@ mod error;
 mod flight;
 mod generation;
 mod identity;
+mod journal;
 mod layout;
 mod list;
 mod mountpath;

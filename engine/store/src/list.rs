@@ -118,7 +118,8 @@ fn collect(
 
 /// The first of the filed row and the unfiled names; of the same name the unfiled state.
 fn prefer(filed: Option<Row>, unfiled: &[(ObjectName, Unfiled)], seek: &Seek) -> Next {
-    let first = unfiled.iter().find(|(name, _)| seek.admits(name.as_str().as_bytes()));
+    let from = unfiled.partition_point(|(name, _)| !seek.admits(name.as_str().as_bytes()));
+    let first = unfiled.get(from);
     match (filed, first) {
         (Some(row), Some((name, _))) if *row.0 < *name.as_str() => Next::Row(row),
         (_, Some((name, Unfiled::Put { record, .. }))) => {

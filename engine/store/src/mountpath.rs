@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use weir_types::limits::LIST_INDEX_BYTES_MAX;
+use weir_types::limits::{JOURNAL_SEGMENT_BYTES, LIST_INDEX_BYTES_MAX};
 
 use crate::generation::{Generations, Slot};
 use crate::list::Index;
@@ -23,12 +23,19 @@ pub struct MountpathOptions {
     pub ready_files: usize,
     /// Memory of this mountpath's listing indexes, in bytes.
     pub index_bytes_max: usize,
+    /// One of the journal's two segments, in bytes; 0: small changes take the way of large ones.
+    pub journal_bytes: u64,
 }
 
 impl MountpathOptions {
     /// The defaults for a node with one mountpath.
     pub fn new(boot: BootId) -> Self {
-        Self { boot, ready_files: 32, index_bytes_max: LIST_INDEX_BYTES_MAX }
+        Self {
+            boot,
+            ready_files: 32,
+            index_bytes_max: LIST_INDEX_BYTES_MAX,
+            journal_bytes: JOURNAL_SEGMENT_BYTES,
+        }
     }
 }
 
@@ -47,6 +54,8 @@ pub struct Stats {
     pub work_files: usize,
     /// Bytes of the listing indexes.
     pub index_bytes: usize,
+    /// Names whose state is in the journal and not yet in their file.
+    pub unfiled: usize,
 }
 
 /// The state of one mountpath that its threads share. `F` is the open file of its disks: a shard's disk and the
@@ -61,6 +70,8 @@ pub struct Mountpath<F> {
     acknowledged: Acknowledged,
     total: AtomicU64,
     free: AtomicU64,
+    /// Objects up to one byte less than this go through the journal.
+    small_below: AtomicU64,
     pub(crate) generations: Generations,
     pub(crate) index: Index,
     pub(crate) ready: Mutex<VecDeque<(DiskPath, F)>>,
@@ -94,6 +105,7 @@ impl<F: Clone + Send + Sync + 'static> Mountpath<F> {
             acknowledged: Acknowledged::default(),
             total: AtomicU64::new(space.total),
             free: AtomicU64::new(space.free),
+            small_below: AtomicU64::new(0),
             generations: Generations::new(),
             ready: Mutex::new(VecDeque::new()),
             abandoned: Mutex::new(Vec::new()),
@@ -129,6 +141,16 @@ impl<F> Mountpath<F> {
         self.map_version.fetch_max(version, Ordering::Relaxed);
     }
 
+    /// Whether an object of this size goes through the journal.
+    pub(crate) fn is_small(&self, bytes: u64) -> bool {
+        bytes < self.small_below.load(Ordering::Relaxed)
+    }
+
+    /// Objects up to this size go through the journal from now on; none: no object does.
+    pub(crate) fn set_small(&self, bytes_max: Option<u64>) {
+        self.small_below.store(bytes_max.map_or(0, |max| max + 1), Ordering::Relaxed);
+    }
+
     /// Why changes are refused, if they are.
     pub fn poisoned(&self) -> Option<&str> {
         self.poison.get().map(String::as_str)
@@ -154,6 +176,7 @@ impl<F> Mountpath<F> {
             read_errors: self.read_errors.load(Ordering::Relaxed),
             work_files: self.work_open.load(Ordering::Relaxed),
             index_bytes: self.index.bytes(),
+            unfiled: self.acknowledged.len(),
         }
     }
 

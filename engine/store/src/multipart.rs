@@ -7,6 +7,7 @@ use crate::layout::{BucketDirs, UPLOAD_FILE};
 use crate::recover::dirs_in;
 use crate::volume::Look;
 use crate::work::WorkFile;
+use crate::writer::Body;
 use crate::{
     Access, Blocks, Disk, DiskErrorKind, DiskPath, Durability, EntryKind, Etag, Expected, Object, Prepared,
     Record, StoreError, Volume, WriteOptions,
@@ -213,9 +214,16 @@ impl<D: Disk> Volume<D> {
         }
         let crc =
             weir_types::Checksum { kind: ChecksumKind::Crc32c, value: sums.whole().to_be_bytes().to_vec() };
-        let prepared =
-            Prepared::new(&self.disk, &self.mountpath, work, sums, vec![crc], parts.to_vec(), durability)
-                .await?;
+        let prepared = Prepared::new(
+            &self.disk,
+            &self.mountpath,
+            Body::File(work),
+            sums,
+            vec![crc],
+            parts.to_vec(),
+            durability,
+        )
+        .await?;
         Ok(Some(prepared))
     }
 
@@ -226,7 +234,8 @@ impl<D: Disk> Volume<D> {
         options: &WriteOptions<'_>,
     ) -> Result<Prepared<D::File>, StoreError> {
         let size = sources.iter().fold(0u64, |all, s| all.saturating_add(s.size()));
-        let mut writer = self.writer(&WriteOptions { size_hint: Some(size), ..*options }).await?;
+        let options = WriteOptions { size_hint: Some(size), small_in_memory: false, ..*options };
+        let mut writer = self.writer(&options).await?;
         let mut out = self.disk.buffer(IO_BUFFER_BYTES).await?;
         for source in sources {
             for chunk in source.chunks(source.all()) {

@@ -18,6 +18,8 @@ pub struct Recovered {
     pub uploads: usize,
     /// Buckets with something on this mountpath.
     pub buckets: usize,
+    /// Names that were acknowledged and whose files were not known to be durable: filed now.
+    pub refiled: usize,
 }
 
 impl<D: Disk> Volume<D> {
@@ -55,11 +57,12 @@ impl<D: Disk> Volume<D> {
 
 impl<D: Disk> Committer<D> {
     /// Clears what an earlier life left: work files, and uploads that are complete or never began. Called once, before
-    /// the first change. It looks at no object but those of uploads, so its time does not grow with the objects;
-    /// orphans beside objects are found later, by [`tend`](Self::tend).
+    /// the first change; before all of that it files what the journal holds. It looks at no object but those of uploads
+    /// and those in the journal, so its time does not grow with the objects; orphans beside objects are found later, by [`tend`](Self::tend).
     pub async fn recover(&mut self) -> Result<Recovered, StoreError> {
         let mut found = Recovered::default();
         self.sweep_work_dir(&mut found).await?;
+        found.refiled = self.open_journal().await?;
         for bucket in self.volume().buckets().await? {
             found.buckets += 1;
             self.recover_uploads(&bucket, &mut found).await?;

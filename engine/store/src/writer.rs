@@ -33,6 +33,8 @@ pub struct WriteOptions<'a> {
     pub durability: Durability,
     /// Keep it in the page cache: it is written through it, since readers follow at once.
     pub cached: bool,
+    /// Nobody needs its work file: where the mountpath has a journal and the size is known and small, there is none.
+    pub small_in_memory: bool,
     /// Whole-object checksums to compute, the bucket's kind first; all go into the record. `None` is skipped.
     pub kinds: &'a [ChecksumKind],
 }
@@ -46,16 +48,27 @@ pub struct Expected {
     pub checksums: Vec<Checksum>,
 }
 
-/// An object being written to a work file. Dropping it abandons the file; the committer removes it.
+/// An object being written to a work file, or gathered in memory. Dropping it abandons the file; the committer removes it.
 pub struct Writer<D: Disk> {
     disk: D,
     mountpath: Arc<Mountpath<D::File>>,
-    work: WorkFile<D::File>,
+    body: Gathering<D::File>,
     summer: Summer,
     hashers: Vec<(ChecksumKind, Hasher)>,
     durability: Durability,
     allocated: u64,
     failed: Option<StoreError>,
+}
+
+/// Where a writer's bytes go.
+enum Gathering<F> {
+    File(WorkFile<F>),
+    /// Up to `size` bytes; all of them came at once if `whole` has them.
+    Memory {
+        size: u64,
+        pieces: Vec<u8>,
+        whole: Option<Arc<[u8]>>,
+    },
 }
 
 impl<D: Disk> Writer<D> {
@@ -65,6 +78,14 @@ impl<D: Disk> Writer<D> {
         options: &WriteOptions<'_>,
     ) -> Result<Self, StoreError> {
         mountpath.refuse_poisoned()?;
+        let hashed = options.kinds.iter().filter(|kind| **kind != ChecksumKind::None);
+        let hashers = hashed.map(|kind| (*kind, Hasher::new(*kind))).collect();
+        let summer = Summer::new(options.size_hint.unwrap_or(0));
+        let (durability, failed) = (options.durability, None);
+        if let Some(size) = options.size_hint.filter(|s| options.small_in_memory && mountpath.is_small(*s)) {
+            let body = Gathering::Memory { size, pieces: Vec::new(), whole: None };
+            return Ok(Self { disk, mountpath, body, summer, hashers, durability, allocated: 0, failed });
+        }
         let buffered_max = match options.durability {
             Durability::Durable => BUFFERED_BYTES_MAX,
             Durability::Relaxed => BUFFERED_RELAXED_BYTES_MAX,
@@ -76,17 +97,8 @@ impl<D: Disk> Writer<D> {
         if allocated > 0 {
             mountpath.written(disk.allocate(work.file(), allocated).await.map_err(StoreError::from))?;
         }
-        let hashed = options.kinds.iter().filter(|kind| **kind != ChecksumKind::None);
-        Ok(Self {
-            summer: Summer::new(options.size_hint.unwrap_or(0)),
-            hashers: hashed.map(|kind| (*kind, Hasher::new(*kind))).collect(),
-            durability: options.durability,
-            disk,
-            mountpath,
-            work,
-            allocated,
-            failed: None,
-        })
+        let body = Gathering::File(work);
+        Ok(Self { disk, mountpath, body, summer, hashers, durability, allocated, failed })
     }
 
     /// Appends all of `buf` (its `len`, best [`IO_BUFFER_BYTES`] at a time) and gives the buffer back. Every piece but
@@ -104,8 +116,25 @@ impl<D: Disk> Writer<D> {
         for (_, hasher) in &mut self.hashers {
             hasher.update(&buf);
         }
-        let (buf, written) = self.disk.write(self.work.file(), offset, buf).await;
-        let written = self.mountpath.written(written.map_err(StoreError::from));
+        let (buf, written) = match &mut self.body {
+            Gathering::File(work) => {
+                let (buf, written) = self.disk.write(work.file(), offset, buf).await;
+                (buf, self.mountpath.written(written.map_err(StoreError::from)))
+            }
+            Gathering::Memory { size, .. } if self.summer.size() > *size => {
+                let got = self.summer.size();
+                (buf, Err(StoreError::SizeMismatch { expected: *size, got }))
+            }
+            Gathering::Memory { size, whole, .. } if buf.len() as u64 == *size => {
+                *whole = Some(Arc::from(&buf[..]));
+                (buf, Ok(()))
+            }
+            Gathering::Memory { size, pieces, .. } => {
+                pieces.reserve_exact((*size as usize).saturating_sub(pieces.len()));
+                pieces.extend_from_slice(&buf);
+                (buf, Ok(()))
+            }
+        };
         self.failed = written.clone().err();
         (buf, written)
     }
@@ -115,9 +144,12 @@ impl<D: Disk> Writer<D> {
         self.summer.size()
     }
 
-    /// The work file: readers of a cold flight read it while it grows.
-    pub fn file(&self) -> &D::File {
-        self.work.file()
+    /// The work file, where there is one: readers of a cold flight read it while it grows.
+    pub fn file(&self) -> Option<&D::File> {
+        match &self.body {
+            Gathering::File(work) => Some(work.file()),
+            Gathering::Memory { .. } => None,
+        }
     }
 
     /// Ends the object: checks what the client stated, trims the file, and writes what goes beside it.
@@ -137,16 +169,23 @@ impl<D: Disk> Writer<D> {
         let checksums: Vec<Checksum> = self.hashers.drain(..).map(|(_, hasher)| hasher.finish()).collect();
         let sums = std::mem::replace(&mut self.summer, Summer::new(0)).finish();
         check_stated(expected, sums.size, &checksums)?;
-        if self.allocated != 0 && self.allocated != sums.size {
-            let trimmed = self.disk.truncate(self.work.file(), sums.size).await;
-            self.mountpath.written(trimmed.map_err(StoreError::from))?;
-        }
-        if self.durability == Durability::Durable && sums.size > IO_BUFFER_BYTES as u64 {
-            // Bulk goes out here, beside other transfers; the committer's sync then finds only the metadata.
-            let synced = self.disk.sync(self.work.file()).await;
-            self.mountpath.written(synced.map_err(StoreError::from))?;
-        }
-        Prepared::new(&self.disk, &self.mountpath, self.work, sums, checksums, parts, self.durability).await
+        let body = match self.body {
+            Gathering::Memory { whole: Some(whole), .. } => Body::Memory(whole),
+            Gathering::Memory { pieces, .. } => Body::Memory(pieces.into()),
+            Gathering::File(work) => {
+                if self.allocated != 0 && self.allocated != sums.size {
+                    let trimmed = self.disk.truncate(work.file(), sums.size).await;
+                    self.mountpath.written(trimmed.map_err(StoreError::from))?;
+                }
+                if self.durability == Durability::Durable && sums.size > IO_BUFFER_BYTES as u64 {
+                    // Bulk goes out here, beside other transfers; the committer's sync then finds only the metadata.
+                    let synced = self.disk.sync(work.file()).await;
+                    self.mountpath.written(synced.map_err(StoreError::from))?;
+                }
+                Body::File(work)
+            }
+        };
+        Prepared::new(&self.disk, &self.mountpath, body, sums, checksums, parts, self.durability).await
     }
 }
 
@@ -164,9 +203,16 @@ fn check_stated(expected: &Expected, size: u64, computed: &[Checksum]) -> Result
     Ok(())
 }
 
-/// A whole object in a work file, waiting for its name. It may travel to the committer; dropped, it is removed.
+/// Where a whole object's bytes are before it has a name.
+pub(crate) enum Body<F> {
+    File(WorkFile<F>),
+    Memory(Arc<[u8]>),
+}
+
+/// A whole object in a work file or in memory, waiting for its name. It may travel to the committer; dropped, it is
+/// removed.
 pub struct Prepared<F> {
-    pub(crate) work: WorkFile<F>,
+    pub(crate) body: Body<F>,
     pub(crate) beside: Option<WorkFile<F>>,
     pub(crate) block_bytes: u32,
     /// Empty when they are beside.
@@ -189,7 +235,7 @@ impl<F: Clone + Send + Sync + 'static> Prepared<F> {
     pub(crate) async fn new<D: Disk<File = F>>(
         disk: &D,
         mountpath: &Arc<Mountpath<F>>,
-        work: WorkFile<F>,
+        body: Body<F>,
         sums: Sums,
         checksums: Vec<Checksum>,
         parts: Vec<u64>,
@@ -210,7 +256,7 @@ impl<F: Clone + Send + Sync + 'static> Prepared<F> {
             None
         };
         Ok(Self {
-            work,
+            body,
             block_bytes: sums.block_bytes,
             sums: if beside.is_some() { Vec::new() } else { sums.sums },
             beside,

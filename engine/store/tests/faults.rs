@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::crashes::Way;
 use common::oracle::Oracle;
 use common::script::script;
 use common::*;
@@ -10,14 +11,17 @@ use weir_store::sim::{Crash, Fault, Faulty, SimDisk, block_on};
 use weir_store::{Durability, Planted, StoreError, WriteOptions};
 
 /// Runs the whole script over one failure; the first thing that is wrong.
-fn run(at: u64, fault: Fault, bug: Option<Planted>) -> Result<(), String> {
+fn run(way: Way, at: u64, fault: Fault, bug: Option<Planted>) -> Result<(), String> {
     let disk = Faulty::new(SimDisk::new(), at, fault);
     let mut oracle = Oracle::new();
-    let Ok(mut node) = Node::start(disk.clone(), 1) else { return Ok(()) };
+    let Ok(mut node) = Node::start_with(disk.clone(), way.options(1)) else { return Ok(()) };
     if let Some(bug) = bug {
         node.committer.plant(bug);
     }
-    script().iter().for_each(|batch| oracle.run(&mut node, batch));
+    for (i, batch) in script().iter().enumerate() {
+        oracle.run(&mut node, batch);
+        node.pass_time(i);
+    }
     let Some(operation) = disk.fired() else { return Err(format!("call {at} was not reached")) };
     let wrong = |what: String| format!("{fault:?} at call {at} ({operation}): {what}");
     node.settle();
@@ -33,7 +37,8 @@ fn run(at: u64, fault: Fault, bug: Option<Planted>) -> Result<(), String> {
     }
     for (crash, boot) in [(Crash::Kept, 1), (Crash::Dropped, 2), (Crash::Reordered, 2)] {
         let left = Faulty::new(disk.inner().crash(crash, at), 0, Fault::NoSpace);
-        let mut node = Node::start(left, boot).map_err(|e| wrong(format!("recovery: {e}")))?;
+        let mut node =
+            Node::start_with(left, way.options(boot)).map_err(|e| wrong(format!("recovery: {e}")))?;
         oracle.check(&node, Some(crash)).map_err(|e| wrong(format!("after {crash:?}: {e}")))?;
         node.put("b", "a", b"after").map_err(|e| wrong(e.to_string()))?;
     }
@@ -45,6 +50,9 @@ fn writes(operation: &str) -> bool {
         "write",
         "sync",
         "sync_dir",
+        "sync_data",
+        "sync_all",
+        "write_through",
         "rename",
         "xattr_set",
         "unlink",
@@ -56,44 +64,61 @@ fn writes(operation: &str) -> bool {
     .contains(&operation)
 }
 
-fn calls() -> u64 {
-    let disk = Faulty::new(SimDisk::new(), 0, Fault::NoSpace);
-    let mut node = Node::start(disk.clone(), 1).unwrap();
-    let mut oracle = Oracle::new();
-    script().iter().for_each(|batch| oracle.run(&mut node, batch));
-    disk.calls()
+fn calls(way: Way) -> u64 {
+    common::crashes::calls(way, None)
 }
 
-fn at_every_call(fault: Fault) {
-    for at in 1..=calls() {
-        run(at, fault, None).unwrap();
+fn at_every_call(way: Way, fault: Fault) {
+    for at in 1..=calls(way) {
+        run(way, at, fault, None).unwrap();
     }
 }
 
 #[test]
 fn an_io_error_without_effect_at_every_call() {
-    at_every_call(Fault::Io { applied: false });
+    at_every_call(Way::Files, Fault::Io { applied: false });
+}
+
+#[test]
+fn an_io_error_without_effect_at_every_call_with_a_journal() {
+    at_every_call(Way::Journal, Fault::Io { applied: false });
 }
 
 #[test]
 fn an_io_error_with_effect_at_every_call() {
-    at_every_call(Fault::Io { applied: true });
+    at_every_call(Way::Files, Fault::Io { applied: true });
+}
+
+#[test]
+fn an_io_error_with_effect_at_every_call_with_a_journal() {
+    at_every_call(Way::Journal, Fault::Io { applied: true });
 }
 
 #[test]
 fn no_space_at_every_call() {
-    at_every_call(Fault::NoSpace);
+    at_every_call(Way::Files, Fault::NoSpace);
+}
+
+#[test]
+fn no_space_at_every_call_with_a_journal() {
+    at_every_call(Way::Journal, Fault::NoSpace);
 }
 
 #[test]
 fn half_of_what_was_asked_at_every_call() {
-    at_every_call(Fault::Short);
+    at_every_call(Way::Files, Fault::Short);
+}
+
+#[test]
+fn half_of_what_was_asked_at_every_call_with_a_journal() {
+    at_every_call(Way::Journal, Fault::Short);
 }
 
 #[test]
 fn finds_a_failed_sync_taken_for_a_success() {
-    let found = (1..=calls())
-        .any(|at| run(at, Fault::Io { applied: false }, Some(Planted::SyncErrorIgnored)).is_err());
+    let found = (1..=calls(Way::Files)).any(|at| {
+        run(Way::Files, at, Fault::Io { applied: false }, Some(Planted::SyncErrorIgnored)).is_err()
+    });
     assert!(found);
 }
 

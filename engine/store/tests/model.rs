@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use common::*;
 use proptest::prelude::*;
-use weir_store::sim::Crash;
+use weir_store::sim::{self, Crash};
 use weir_store::{Condition, Durability, Outcome, StoreError, Terms};
 
 #[derive(Clone, Debug)]
@@ -165,18 +165,38 @@ proptest! {
 
     #[test]
     fn any_sequence_leaves_what_the_map_says(ops in proptest::collection::vec(op(), 1..40)) {
-        let mut run = Run { node: Node::fresh(), map: BTreeMap::new(), seed: 0, boot: 1 };
-        for op in &ops {
-            run.apply(op);
-            run.check();
-        }
-        run.node.settle();
+        follow(Node::fresh(), &ops);
+    }
+
+    #[test]
+    fn any_sequence_through_the_journal_leaves_what_the_map_says(ops in proptest::collection::vec(op(), 1..60)) {
+        let mut run = follow(Node::fresh_journaled(), &ops);
+        sim::block_on(run.node.committer.close()).unwrap();
+        // After a clean stop everything is durable, and the journal is empty.
+        run.node = run.node.restart(Crash::Dropped, 99);
+        assert_eq!(run.node.refiled, 0);
         run.check();
-        let beside = run.node.disk.inner().paths().iter().filter(|p| p.contains("/%ck/")).count();
-        let with_many_parts = run.map.keys().filter(|n| {
+    }
+}
+
+fn follow(node: Node, ops: &[Op]) -> Run {
+    let mut run = Run { node, map: BTreeMap::new(), seed: 0, boot: 1 };
+    for (i, op) in ops.iter().enumerate() {
+        run.apply(op);
+        run.check();
+        run.node.pass_time(i);
+    }
+    run.node.settle();
+    run.check();
+    let beside = run.node.disk.inner().paths().iter().filter(|p| p.contains("/%ck/")).count();
+    let with_many_parts = run
+        .map
+        .keys()
+        .filter(|n| {
             let record = run.node.get("b", n).unwrap().1;
             matches!(record.blocks, weir_store::Blocks::Beside { .. })
-        }).count();
-        assert_eq!(beside, with_many_parts);
-    }
+        })
+        .count();
+    assert_eq!(beside, with_many_parts);
+    run
 }

@@ -50,6 +50,26 @@ pub const COMMIT_QUEUE_MAX: usize = 4096;
 /// Changes a committer takes into one batch.
 pub const COMMIT_BATCH_MAX: usize = 64;
 
+/// Largest object whose content goes through its mountpath's journal, in bytes.
+pub const JOURNAL_OBJECT_BYTES_MAX: u64 = 64 << 10;
+/// Name and client-given metadata of an object that goes through the journal, in bytes: its record then fits into an
+/// attribute of every file system.
+pub const JOURNAL_ATTRS_BYTES_MAX: usize = 600;
+/// One of the two journal segments of a mountpath, in bytes. A smaller file system gives a 64th of itself for each.
+pub const JOURNAL_SEGMENT_BYTES: u64 = 64 << 20;
+/// Names that have entries in one journal segment.
+pub const JOURNAL_SEGMENT_NAMES_MAX: usize = 64 << 10;
+/// One write of a journal, in bytes.
+pub const JOURNAL_BATCH_BYTES_MAX: usize = 1 << 20;
+/// Memory of one mountpath for objects that are in its journal and not yet in their files, in bytes.
+pub const JOURNAL_UNFILED_BYTES_MAX: usize = 32 << 20;
+/// Directories that one thread keeps open of one mountpath: those it works in.
+pub const OPEN_DIRS_MAX: usize = 256;
+/// Milliseconds without a change after which all of a mountpath's journal is filed.
+pub const JOURNAL_IDLE_MILLIS: u64 = 50;
+/// Milliseconds after which a change in a journal is due for its file, at most, whatever the load.
+pub const JOURNAL_AGE_MILLIS_MAX: u64 = 1000;
+
 /// Largest object by a single PUT, in bytes: 5 TiB.
 pub const OBJECT_BYTES_MAX: u64 = 5 << 40;
 /// Parts of one multipart upload.

@@ -111,6 +111,14 @@ pub fn pwrite(file: &impl AsFd, bytes: &[u8], offset: u64) -> io::Result<usize> 
     Ok(nix::sys::uio::pwrite(file, bytes, signed(offset)?)?)
 }
 
+/// Writes at `offset` and makes what was written durable, as fdatasync would, with the fewest commands the device needs.
+pub fn pwrite_durable(file: &impl AsFd, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let (fd, offset) = (file.as_fd().as_raw_fd(), signed(offset)?);
+    // SAFETY: the call reads one iovec and the bytes it names, which live across the call; it writes nothing to them.
+    retry_count(|| unsafe { libc::pwritev2(fd, &raw const part, 1, offset, libc::RWF_DSYNC) as i64 })
+}
+
 /// Makes `len` bytes of `to` at `to_offset` share the extents of `from` at `offset`; 0 means up to the end. Offsets, and the length
 /// unless it ends the file, are multiples of the file system's block. EOPNOTSUPP, EXDEV, EINVAL: copy instead.
 pub fn clone_range(

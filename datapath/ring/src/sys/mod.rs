@@ -9,8 +9,8 @@ mod xattr;
 
 pub use file::{
     PageCache, Space, Stat, cachestat, clone_range, copy_file_range, fadvise_dont_need, fallocate, fdatasync,
-    flock_exclusive, fstat, fsync, ftruncate, pread, pwrite, sendfile, set_direct_io, statfs, syncfs,
-    uses_direct_io,
+    flock_exclusive, fstat, fsync, ftruncate, pread, pwrite, pwrite_durable, sendfile, set_direct_io, statfs,
+    syncfs, uses_direct_io,
 };
 pub use names::{
     DirItem, FileKind, ReadDir, linkat_tmpfile, mkdirat, open_dir, openat2, read_dir, renameat2, rmdirat,

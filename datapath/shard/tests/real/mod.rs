@@ -118,6 +118,7 @@ pub fn written(size: Option<usize>) -> WriteOptions<'static> {
     WriteOptions {
         size_hint: size.map(|s| s as u64),
         kinds: &[ChecksumKind::XxHash2],
+        small_in_memory: true,
         ..WriteOptions::default()
     }
 }
@@ -135,7 +136,12 @@ impl Node {
                 epoch_min: 0,
                 create: true,
             };
-            let options = MountpathOptions { ready_files: 2, ..MountpathOptions::new(BootId([boot; 16])) };
+            let journal_bytes = 1 << 20;
+            let options = MountpathOptions {
+                ready_files: 2,
+                journal_bytes,
+                ..MountpathOptions::new(BootId([boot; 16]))
+            };
             let mountpath = Mountpath::attach(&disk, &whose, options).await.unwrap();
             let mut committer = Committer::new(disk, mountpath.clone());
             committer.recover().await.unwrap();
@@ -160,7 +166,9 @@ impl Node {
 
     /// Housekeeping to its end.
     pub fn settle(&mut self) {
-        self.bench.reactor.block_on(async { while self.committer.tend().await {} });
+        self.bench
+            .reactor
+            .block_on(async { while self.committer.file_some(64).await || self.committer.tend().await {} });
     }
 
     pub fn prepare(&self, content: &[u8], options: &WriteOptions<'_>) -> Got<Prepared<RingFile>> {

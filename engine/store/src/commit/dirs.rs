@@ -79,6 +79,12 @@ impl<D: Disk> Committer<D> {
             Err(e) if e.kind == DiskErrorKind::NotFound => {}
             done => return done,
         }
+        self.make_dirs_above(to).await?;
+        self.volume.disk.rename(from, to).await
+    }
+
+    /// Makes the directories above a path that are missing.
+    pub(super) async fn make_dirs_above(&mut self, to: &DiskPath) -> Result<(), DiskError> {
         let mut missing = Vec::new();
         let mut above = to.parent();
         while let Some(dir) = above.filter(|dir| !dir.is_root()) {
@@ -94,7 +100,7 @@ impl<D: Disk> Committer<D> {
                 Err(e) => return Err(e),
             }
         }
-        self.volume.disk.rename(from, to).await
+        Ok(())
     }
 
     /// Removes empty directories from `from` upwards, up to but not including `until`. Not synced: an empty directory

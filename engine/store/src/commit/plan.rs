@@ -10,10 +10,11 @@ use crate::layout::BucketDirs;
 use crate::record::{RECORD_BYTES_MAX, RECORD_XATTR};
 use crate::volume::{Found, Located};
 use crate::work::WorkFile;
+use crate::writer::Body;
 use crate::{
-    Access, Attrs, Blocks, Change, CommitId, Committed, CustomChange, Disk, DiskError, DiskErrorKind,
-    DiskPath, Durability, Etag, FlightError, Outcome, Prepared, Put, Record, Request, StoreError, Terms,
-    VersionRule,
+    Access, Attrs, Blocks, Buffer as _, Change, CommitId, Committed, CustomChange, Disk, DiskError,
+    DiskErrorKind, DiskPath, Durability, Etag, FlightError, Outcome, Prepared, Put, Record, Request,
+    StoreError, Terms, VersionRule,
 };
 
 type Planned<F> = Result<Step<F>, StoreError>;
@@ -120,11 +121,7 @@ impl<D: Disk> Committer<D> {
         let Found { located, blocked } = self.volume.locate(&dirs, name, Access::Buffered).await?;
         let present = self.present(&dirs, name, located.as_ref(), !terms.is_empty()).await?;
         terms.check(bucket, name, present.as_ref())?;
-        let (to, before) = match (&located, blocked) {
-            (Some(located), _) => (located.path.clone(), Vec::new()),
-            (None, false) => (dirs.plain(name).map_or_else(|| dirs.escaped(name), Ok)?, Vec::new()),
-            (None, true) => (dirs.escaped(name)?, self.dirs_of_plain(&dirs, name)),
-        };
+        let (to, before) = self.destination(&dirs, name, located.as_ref(), blocked)?;
         let escaped = to.is_within(&dirs.named);
         let commit = self.mountpath().next_commit();
         let mut record = self.new_record(&prepared, attrs, commit, now_ns);
@@ -148,6 +145,22 @@ impl<D: Disk> Committer<D> {
             replaced_bytes: present.map(|p| p.size),
         }));
         Ok(step)
+    }
+
+    /// Where a name's new file goes: where the present one is, else under its own path unless something is in the way
+    /// there; and the directories that must be durable before.
+    pub(super) fn destination(
+        &self,
+        dirs: &BucketDirs,
+        name: &ObjectName,
+        located: Option<&Located<D::File>>,
+        blocked: bool,
+    ) -> Result<(DiskPath, Vec<DiskPath>), StoreError> {
+        Ok(match (located, blocked) {
+            (Some(located), _) => (located.path.clone(), Vec::new()),
+            (None, false) => (dirs.plain(name).map_or_else(|| dirs.escaped(name), Ok)?, Vec::new()),
+            (None, true) => (dirs.escaped(name)?, self.dirs_of_plain(dirs, name)),
+        })
     }
 
     /// The record of bytes that are about to get a name; name and version are the caller's.
@@ -196,8 +209,12 @@ impl<D: Disk> Committer<D> {
         to: DiskPath,
         before: Vec<DiskPath>,
     ) -> Result<(Action<D::File>, Vec<u8>), StoreError> {
-        let Prepared { work, beside, .. } = prepared;
+        let Prepared { body, beside, .. } = prepared;
         let bytes = encode(record)?;
+        let work = match body {
+            Body::File(work) => work,
+            Body::Memory(content) => self.work_file_of(&content).await?,
+        };
         if !self.has_bug(Bug::NameBeforeRecord) {
             self.set_record(&work, &bytes).await?;
         }
@@ -212,7 +229,26 @@ impl<D: Disk> Committer<D> {
         Ok((Action::File { work, beside, to, before, record: bytes.clone() }, bytes))
     }
 
-    async fn set_record(&self, work: &WorkFile<D::File>, bytes: &[u8]) -> Result<(), StoreError> {
+    /// A work file with this content.
+    pub(super) async fn work_file_of(&self, content: &[u8]) -> Result<WorkFile<D::File>, StoreError> {
+        let disk = &self.volume.disk;
+        let work = WorkFile::take(disk, self.mountpath(), false).await?;
+        self.write_content(work.file(), content).await?;
+        Ok(work)
+    }
+
+    /// Writes a small content.
+    pub(super) async fn write_content(&self, file: &D::File, content: &[u8]) -> Result<(), DiskError> {
+        if content.is_empty() {
+            return Ok(());
+        }
+        let mut buf = self.volume.disk.buffer(content.len()).await?;
+        buf.set_len(content.len());
+        buf.copy_from_slice(content);
+        self.volume.disk.write(file, 0, buf).await.1
+    }
+
+    pub(super) async fn set_record(&self, work: &WorkFile<D::File>, bytes: &[u8]) -> Result<(), StoreError> {
         let too_large = |_: DiskError| StoreError::RecordTooLarge { got: bytes.len(), max: RECORD_BYTES_MAX };
         self.volume.disk.xattr_set(work.file(), RECORD_XATTR, bytes).await.map_err(|e| match e.kind {
             DiskErrorKind::TooLong => too_large(e),
@@ -222,7 +258,7 @@ impl<D: Disk> Committer<D> {
 
     /// The record of the present object. `sure`: something depends on it, so a doubtful one is read and checked whole,
     /// and an unreadable one is an error.
-    async fn present(
+    pub(super) async fn present(
         &self,
         dirs: &BucketDirs,
         name: &ObjectName,
@@ -312,7 +348,7 @@ impl<D: Disk> Committer<D> {
     }
 
     /// The directories in which a name's plain file could come back after a power loss.
-    fn dirs_of_plain(&self, dirs: &BucketDirs, name: &ObjectName) -> Vec<DiskPath> {
+    pub(super) fn dirs_of_plain(&self, dirs: &BucketDirs, name: &ObjectName) -> Vec<DiskPath> {
         let mut out = Vec::new();
         let mut dir = dirs.plain(name).and_then(|path| path.parent());
         while let Some(here) = dir.filter(|d| d.is_within(&dirs.objects)) {
@@ -323,7 +359,7 @@ impl<D: Disk> Committer<D> {
     }
 }
 
-fn encode(record: &Record) -> Result<Vec<u8>, StoreError> {
+pub(super) fn encode(record: &Record) -> Result<Vec<u8>, StoreError> {
     let bytes = record.encode();
     if bytes.len() > RECORD_BYTES_MAX {
         return Err(StoreError::RecordTooLarge { got: bytes.len(), max: RECORD_BYTES_MAX });

@@ -31,6 +31,31 @@ pub(super) fn split<F>(waiting: Vec<Request<F>>) -> (Vec<Request<F>>, Vec<Reques
     })
 }
 
+/// Splits a batch into those that go through the journal (`true`) and those that do not. Together if no two of them
+/// touch one name or bucket, else in runs of neighbours, so that changes of one name keep their order.
+pub(super) fn runs<F>(
+    batch: Vec<Request<F>>,
+    is_journaled: impl Fn(&Change<F>) -> bool,
+) -> Vec<(bool, Vec<Request<F>>)> {
+    let (journaled, others): (Vec<_>, Vec<_>) = batch.iter().partition(|r| is_journaled(&r.change));
+    let names: HashSet<_> = journaled.iter().map(|r| r.change.key()).collect();
+    let apart = others.iter().all(|r| match r.change.key() {
+        (bucket, None) => !names.iter().any(|(b, _)| *b == bucket),
+        key => !names.contains(&key),
+    });
+    let mut runs: Vec<(bool, Vec<Request<F>>)> = Vec::new();
+    for request in batch {
+        let journaled = is_journaled(&request.change);
+        let fits = |(j, _): &&mut (bool, Vec<Request<F>>)| *j == journaled;
+        let run = if apart { runs.iter_mut().find(fits) } else { runs.last_mut().filter(fits) };
+        match run {
+            Some((_, run)) => run.push(request),
+            None => runs.push((journaled, vec![request])),
+        }
+    }
+    runs
+}
+
 impl Touched {
     /// Notes the change; whether it touches nothing that was touched before.
     fn admit<F>(&mut self, change: &Change<F>) -> bool {

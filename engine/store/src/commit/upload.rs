@@ -12,6 +12,7 @@ use crate::layout::{BucketDirs, UPLOAD_FILE};
 use crate::multipart::part_file;
 use crate::volume::Look;
 use crate::work::WorkFile;
+use crate::writer::Body;
 use crate::{
     Access, Attrs, Disk, DiskError, DiskErrorKind, DiskPath, Durability, Etag, Flight, FlightError, Outcome,
     PartInfo, Prepared, StoreError,
@@ -38,8 +39,16 @@ impl<D: Disk> Committer<D> {
         let disk = &self.volume.disk;
         let work = WorkFile::take(disk, self.mountpath(), false).await?;
         let empty = crate::blocks::Summer::new(0).finish();
-        let prepared =
-            Prepared::new(disk, self.mountpath(), work, empty, Vec::new(), Vec::new(), durability).await?;
+        let prepared = Prepared::new(
+            disk,
+            self.mountpath(),
+            Body::File(work),
+            empty,
+            Vec::new(),
+            Vec::new(),
+            durability,
+        )
+        .await?;
         let commit = self.mountpath().next_commit();
         let id = commit.to_string();
         let mut record = self.new_record(&prepared, &attrs, commit, now_ns);

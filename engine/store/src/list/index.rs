@@ -162,10 +162,14 @@ impl Index {
     /// Notes a change of a name: its record, or that it is gone.
     pub(crate) fn set(&self, bucket: &Bucket, name: &ObjectName, record: Option<Vec<u8>>) {
         let mut inner = self.inner.lock();
+        let names = inner.buckets.get_mut(bucket);
+        if matches!(names, None | Some(Names::TooLarge)) {
+            return;
+        }
         let name: Arc<str> = name.as_str().into();
         let record: Option<Arc<[u8]>> = record.map(Into::into);
         let (mut more, mut less) = (0, 0);
-        let too_large = match inner.buckets.get_mut(bucket) {
+        let too_large = match names {
             None | Some(Names::TooLarge) => return,
             Some(Names::Building { overlay, bytes, .. }) => {
                 *bytes += row_bytes(&name, record.as_deref().unwrap_or_default());
@@ -189,6 +193,11 @@ impl Index {
         } else if inner.bytes > self.bytes_max {
             inner.make_room(bucket, self.bytes_max);
         }
+    }
+
+    /// Whether the bucket has an index. It was made of the files there were: what becomes a file now must be noted.
+    pub(crate) fn is_kept(&self, bucket: &Bucket) -> bool {
+        matches!(self.inner.lock().buckets.get(bucket), Some(Names::Building { .. } | Names::Ready { .. }))
     }
 
     /// Forgets a bucket: the next listing walks.

@@ -47,7 +47,8 @@ impl SimDisk {
 
     /// An unsynced file's writes will never reach the disk, though the cache shows them: what a failed sync leaves.
     pub fn lose_unsynced(&self, file: u64) {
-        if let Some(Inode::File { pending, .. }) = self.state.lock().inodes.get_mut(&file) {
+        if let Some(Inode::File { pending, landed, .. }) = self.state.lock().inodes.get_mut(&file) {
+            *landed += pending.len() as u64;
             pending.clear();
         }
     }
@@ -93,7 +94,7 @@ impl SimDisk {
     pub fn flip_bit(&self, path: &DiskPath, byte: usize) -> bool {
         let mut state = self.state.lock();
         let Ok(number) = state.find("flip", path) else { return false };
-        let Some(Inode::File { cached, durable, pending }) = state.inodes.get_mut(&number) else {
+        let Some(Inode::File { cached, durable, pending, .. }) = state.inodes.get_mut(&number) else {
             return false;
         };
         for content in [cached, durable] {
@@ -237,6 +238,10 @@ impl Disk for SimDisk {
         self.state.lock().make("create", path, Inode::file())
     }
 
+    async fn reopen(&self, path: &DiskPath, _: bool) -> Done<u64> {
+        self.open(path, Access::Buffered).await
+    }
+
     async fn stat(&self, file: &u64) -> Done<FileStat> {
         Yield::default().await;
         self.with_file("stat", *file, |inode| FileStat {
@@ -265,6 +270,15 @@ impl Disk for SimDisk {
         (buf, done)
     }
 
+    async fn write_through(&self, file: &u64, offset: u64, buf: Vec<u8>) -> (Vec<u8>, Done<()>) {
+        Yield::default().await;
+        let op = FileOp::Write(offset, buf.clone());
+        let done = self
+            .change("write_through", *file, op)
+            .and_then(|()| self.with_file("write_through", *file, Inode::land_last));
+        (buf, done)
+    }
+
     async fn allocate(&self, file: &u64, bytes: u64) -> Done<()> {
         Yield::default().await;
         // As fallocate does without FALLOC_FL_KEEP_SIZE: the size grows, so that a store that forgets to trim is seen.
@@ -279,11 +293,26 @@ impl Disk for SimDisk {
 
     async fn sync(&self, file: &u64) -> Done<()> {
         Yield::default().await;
-        self.with_file("sync", *file, |inode| {
-            if let Inode::File { durable, pending, .. } = inode {
-                pending.drain(..).for_each(|op| durable.apply(&op));
+        self.with_file("sync", *file, |inode| inode.land(u64::MAX))
+    }
+
+    async fn sync_data(&self, file: &u64) -> Done<()> {
+        Yield::default().await;
+        self.with_file("sync_data", *file, |inode| inode.land(u64::MAX))
+    }
+
+    async fn sync_all(&self) -> Done<()> {
+        // What is done while it runs is not covered.
+        let marks: Vec<(u64, u64)> =
+            self.state.lock().inodes.iter().map(|(number, inode)| (*number, inode.mark())).collect();
+        Yield::default().await;
+        let mut state = self.state.lock();
+        for (number, mark) in marks {
+            if let Some(inode) = state.inodes.get_mut(&number) {
+                inode.land(mark);
             }
-        })
+        }
+        Ok(())
     }
 
     async fn xattr_get(&self, file: &u64, name: &str) -> Done<Option<Vec<u8>>> {
@@ -377,9 +406,8 @@ impl Disk for SimDisk {
         let mut state = self.state.lock();
         let number = state.find("sync_dir", path)?;
         state.entries("sync_dir", path, number)?;
-        if let Some(Inode::Dir { cached, durable, pending }) = state.inodes.get_mut(&number) {
-            *durable = cached.clone();
-            pending.clear();
+        if let Some(inode) = state.inodes.get_mut(&number) {
+            inode.land(u64::MAX);
         }
         Ok(())
     }

@@ -95,6 +95,20 @@ impl Faulty {
         }
     }
 
+    async fn sync_as(&self, operation: &'static str, file: u64) -> Done<()> {
+        match self.verdict(operation) {
+            Verdict::Go | Verdict::Short => self.inner.sync(&file).await,
+            Verdict::Fail { kind, applied } => {
+                if applied {
+                    let _ = self.inner.sync(&file).await;
+                } else if !self.is_dead() {
+                    self.inner.lose_unsynced(file);
+                }
+                Err(DiskError::of_file(operation, kind))
+            }
+        }
+    }
+
     async fn run<T>(&self, operation: &'static str, call: impl Future<Output = Done<T>>) -> Done<T> {
         match self.verdict(operation) {
             Verdict::Go | Verdict::Short => call.await,
@@ -121,6 +135,9 @@ impl Disk for Faulty {
     async fn create(&self, path: &DiskPath, direct: bool) -> Done<u64> {
         self.run("create", self.inner.create(path, direct)).await
     }
+    async fn reopen(&self, path: &DiskPath, direct: bool) -> Done<u64> {
+        self.run("reopen", self.inner.reopen(path, direct)).await
+    }
     async fn stat(&self, file: &u64) -> Done<FileStat> {
         self.run("stat", self.inner.stat(file)).await
     }
@@ -142,6 +159,20 @@ impl Disk for Faulty {
         let _ = self.inner.write(file, offset, part).await;
         (buf, half.map_or(Ok(()), |kind| Err(DiskError::of_file("write", kind))))
     }
+    async fn write_through(&self, file: &u64, offset: u64, buf: Vec<u8>) -> (Vec<u8>, Done<()>) {
+        let half = match self.verdict("write_through") {
+            Verdict::Go => return self.inner.write_through(file, offset, buf).await,
+            Verdict::Short => DiskErrorKind::NoSpace,
+            Verdict::Fail { kind, applied: true } => {
+                let (buf, _) = self.inner.write_through(file, offset, buf).await;
+                return (buf, Err(DiskError::of_file("write_through", kind)));
+            }
+            Verdict::Fail { kind, applied: false } => kind,
+        };
+        let part = buf.get(..buf.len() / 2).unwrap_or_default().to_vec();
+        let _ = self.inner.write(file, offset, part).await;
+        (buf, Err(DiskError::of_file("write_through", half)))
+    }
     async fn allocate(&self, file: &u64, bytes: u64) -> Done<()> {
         self.run("allocate", self.inner.allocate(file, bytes)).await
     }
@@ -149,17 +180,13 @@ impl Disk for Faulty {
         self.run("truncate", self.inner.truncate(file, bytes)).await
     }
     async fn sync(&self, file: &u64) -> Done<()> {
-        match self.verdict("sync") {
-            Verdict::Go | Verdict::Short => self.inner.sync(file).await,
-            Verdict::Fail { kind, applied } => {
-                if applied {
-                    let _ = self.inner.sync(file).await;
-                } else if !self.is_dead() {
-                    self.inner.lose_unsynced(*file);
-                }
-                Err(DiskError::of_file("sync", kind))
-            }
-        }
+        self.sync_as("sync", *file).await
+    }
+    async fn sync_data(&self, file: &u64) -> Done<()> {
+        self.sync_as("sync_data", *file).await
+    }
+    async fn sync_all(&self) -> Done<()> {
+        self.run("sync_all", self.inner.sync_all()).await
     }
     async fn xattr_get(&self, file: &u64, name: &str) -> Done<Option<Vec<u8>>> {
         self.run("xattr_get", self.inner.xattr_get(file, name)).await

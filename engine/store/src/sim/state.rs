@@ -68,20 +68,71 @@ pub(super) enum Inode {
         cached: Content,
         durable: Content,
         pending: Vec<FileOp>,
+        /// Operations that were pending once and are durable.
+        landed: u64,
     },
     Dir {
         cached: BTreeMap<Vec<u8>, u64>,
         durable: BTreeMap<Vec<u8>, u64>,
         pending: Vec<(Vec<u8>, Option<u64>)>,
+        /// The same.
+        landed: u64,
     },
 }
 
 impl Inode {
     pub(super) fn file() -> Self {
-        Self::File { cached: Content::default(), durable: Content::default(), pending: Vec::new() }
+        Self::File { cached: Content::default(), durable: Content::default(), pending: Vec::new(), landed: 0 }
     }
     pub(super) fn dir() -> Self {
-        Self::Dir { cached: BTreeMap::new(), durable: BTreeMap::new(), pending: Vec::new() }
+        Self::Dir { cached: BTreeMap::new(), durable: BTreeMap::new(), pending: Vec::new(), landed: 0 }
+    }
+
+    /// Operations so far: a mark for [`land`](Self::land).
+    pub(super) fn mark(&self) -> u64 {
+        match self {
+            Self::File { pending, landed, .. } => landed + pending.len() as u64,
+            Self::Dir { pending, landed, .. } => landed + pending.len() as u64,
+        }
+    }
+
+    /// Makes the last write durable and nothing before it, unless something before it is of the same bytes.
+    pub(super) fn land_last(&mut self) {
+        let Self::File { durable, pending, .. } = self else { return };
+        let Some((FileOp::Write(offset, bytes), earlier)) = pending.split_last() else { return };
+        let (start, end) = (*offset, offset + bytes.len() as u64);
+        let apart = earlier.iter().all(|op| match op {
+            FileOp::Write(at, other) => *at >= end || at + other.len() as u64 <= start,
+            FileOp::Truncate(_) => false,
+            FileOp::Xattr(..) => true,
+        });
+        if !apart {
+            return self.land(u64::MAX);
+        }
+        if let Some(op) = pending.pop() {
+            durable.apply(&op);
+        }
+    }
+
+    /// Makes durable what was done before a mark.
+    pub(super) fn land(&mut self, mark: u64) {
+        match self {
+            Self::File { durable, pending, landed, .. } => {
+                let count = (mark.saturating_sub(*landed) as usize).min(pending.len());
+                pending.drain(..count).for_each(|op| durable.apply(&op));
+                *landed += count as u64;
+            }
+            Self::Dir { durable, pending, landed, .. } => {
+                let count = (mark.saturating_sub(*landed) as usize).min(pending.len());
+                for (name, child) in pending.drain(..count) {
+                    match child {
+                        Some(child) => durable.insert(name, child),
+                        None => durable.remove(&name),
+                    };
+                }
+                *landed += count as u64;
+            }
+        }
     }
 }
 
@@ -162,7 +213,7 @@ fn survivor(inode: &Inode, crash: Crash, random: &mut Random) -> Inode {
                     }
                 }
             }
-            Inode::File { cached: content.clone(), durable: content, pending: Vec::new() }
+            Inode::File { cached: content.clone(), durable: content, pending: Vec::new(), landed: 0 }
         }
         Inode::Dir { durable, pending, .. } => {
             let mut entries = durable.clone();
@@ -182,7 +233,7 @@ fn survivor(inode: &Inode, crash: Crash, random: &mut Random) -> Inode {
                     (false, _) => {}
                 }
             }
-            Inode::Dir { cached: entries.clone(), durable: entries, pending: Vec::new() }
+            Inode::Dir { cached: entries.clone(), durable: entries, pending: Vec::new(), landed: 0 }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One mountpath on a simulated disk, driven from one thread.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part of this")]
 
+pub mod crashes;
 pub mod oracle;
 pub mod script;
 
@@ -9,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use weir_store::sim::{Fault, Faulty, SimDisk, block_on};
 use weir_store::{
     Attach, Attrs, BootId, Change, Committed, Committer, CustomChange, Disk as _, Durability, Expected,
-    ListQuery, Mountpath, MountpathOptions, Outcome, PartChoice, PartInfo, Put, Record, Request, StoreError,
-    Terms, Volume, WriteOptions, sim,
+    ListQuery, Mountpath, MountpathOptions, Outcome, PartChoice, PartInfo, Planted, Put, Record, Request,
+    StoreError, Terms, Volume, WriteOptions, sim,
 };
 use weir_types::{Bucket, BucketName, ChecksumKind, CustomMeta, ObjectName, Provider};
 
@@ -22,6 +23,8 @@ pub struct Node {
     pub mountpath: Arc<Mountpath<F>>,
     pub committer: Committer<Faulty>,
     pub now_ns: u64,
+    /// What its recovery found in the journal.
+    pub refiled: usize,
 }
 
 pub fn bucket(name: &str) -> Bucket {
@@ -37,8 +40,16 @@ pub fn attach() -> Attach {
 }
 
 pub fn options(boot: u8) -> MountpathOptions {
-    MountpathOptions { ready_files: 2, ..MountpathOptions::new(BootId([boot; 16])) }
+    MountpathOptions { ready_files: 2, journal_bytes: 0, ..MountpathOptions::new(BootId([boot; 16])) }
 }
+
+/// With a journal so small that the tests go through many uses of its segments.
+pub fn journaled(boot: u8) -> MountpathOptions {
+    MountpathOptions { journal_bytes: JOURNAL_BYTES, ..options(boot) }
+}
+
+/// Objects up to a quarter of it go through the journal.
+pub const JOURNAL_BYTES: u64 = 40 << 10;
 
 pub fn pairs(list: &[(&str, &str)]) -> CustomMeta {
     let mut meta = CustomMeta::default();
@@ -58,12 +69,24 @@ impl Node {
     }
 
     pub fn start_with(disk: Faulty, options: MountpathOptions) -> Got<Self> {
+        Self::start_planted(disk, options, None)
+    }
+
+    /// Starts with a bug that its recovery has, too.
+    pub fn start_planted(disk: Faulty, options: MountpathOptions, bug: Option<Planted>) -> Got<Self> {
         block_on(async {
             let mountpath = Mountpath::attach(&disk, &attach(), options).await?;
             let mut committer = Committer::new(disk.clone(), mountpath.clone());
-            committer.recover().await?;
-            Ok(Self { disk, mountpath, committer, now_ns: 1_000 })
+            if let Some(bug) = bug {
+                committer.plant(bug);
+            }
+            let refiled = committer.recover().await?.refiled;
+            Ok(Self { disk, mountpath, committer, now_ns: 1_000, refiled })
         })
+    }
+
+    pub fn fresh_journaled() -> Self {
+        Self::start_with(Faulty::new(SimDisk::new(), 0, Fault::NoSpace), journaled(1)).unwrap()
     }
 
     pub fn fresh() -> Self {
@@ -72,7 +95,8 @@ impl Node {
 
     /// The next life on the same disk.
     pub fn restart(&self, crash: sim::Crash, boot: u8) -> Self {
-        Self::start(Faulty::new(self.disk.inner().crash(crash, 7), 0, Fault::NoSpace), boot).unwrap()
+        let options = MountpathOptions { boot: BootId([boot; 16]), ..self.mountpath.options().clone() };
+        Self::start_with(Faulty::new(self.disk.inner().crash(crash, 7), 0, Fault::NoSpace), options).unwrap()
     }
 
     pub fn volume(&self) -> Volume<Faulty> {
@@ -99,8 +123,18 @@ impl Node {
         self.execute(vec![change]).remove(0)
     }
 
+    /// What the owner of a committer does between batches, after the i-th.
+    pub fn pass_time(&mut self, i: usize) {
+        match i % 4 {
+            1 => drop(block_on(self.committer.file_some(2))),
+            3 => drop(block_on(self.committer.tick())),
+            _ => {}
+        }
+    }
+
     /// Housekeeping to its end.
     pub fn settle(&mut self) {
+        while block_on(self.committer.file_some(64)) {}
         for _ in 0..10_000 {
             if !block_on(self.committer.tend()) {
                 return;
@@ -116,6 +150,7 @@ impl Node {
                 size_hint: Some(content.len() as u64),
                 durability,
                 cached: false,
+                small_in_memory: true,
                 kinds: &[ChecksumKind::XxHash2],
             },
         )

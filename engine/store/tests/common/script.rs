@@ -74,6 +74,18 @@ pub fn script() -> Vec<Vec<Op>> {
         vec![Custom("remote", "cold/o", "5", Relaxed)],
         vec![Evict("remote", "cold/o")],
         vec![Cold("remote", "cold/o", 12_000)],
+        // One name by all ways in turn: small and large contents, metadata, removals.
+        vec![Put("j", "x", 100, Durable)],
+        vec![Custom("j", "x", "6", Durable), Put("j", "y", 200, Relaxed)],
+        vec![Put("j", "x", 30_000, Durable), Put("j", "y", 201, Durable)],
+        vec![Put("j", "x", 101, Durable), Custom("j", "y", "7", Relaxed)],
+        vec![Delete("j", "x", Durable), Put("j", "y", 20_001, Relaxed)],
+        vec![Put("j", "x", 5001, Relaxed)],
+        vec![Delete("j", "x", Durable), Put("j", "x/z", 10, Durable)],
+        vec![Put("j", "x", 102, Durable), Delete("j", "x/z", Durable)],
+        vec![Custom("j", "x", "8", Durable)],
+        vec![Put("j", "x", 30_001, Relaxed), Delete("j", "y", Relaxed)],
+        vec![Put("j", "y", 103, Durable), Put("j", "y", 104, Durable), Delete("j", "x", Durable)],
         // An upload that stays open, a bucket that goes.
         vec![Create(4, "c", "open/upload"), Put("gone", "only", 10, Durable)],
         vec![Part(4, 1, 100), Part(4, 2, 200)],

@@ -84,7 +84,7 @@ fn config() -> ReactorConfig {
 
 fn disk(handle: &Handle, root: &Path, role: Role, skip: Skip) -> Result<Skipping, Failure> {
     let disk = RingDisk::open_root(handle.clone(), root, role, Arc::new(AtomicBool::new(false)))?;
-    Ok(Skipping { disk, skip, active: Rc::new(Cell::new(role != Role::Background)) })
+    Ok(Skipping { disk, skip, active: Rc::new(Cell::new(matches!(role, Role::Shard { .. }))) })
 }
 
 type Started = Result<(Arc<Mountpath<RingFile>>, Sender<Request<RingFile>>), String>;
@@ -92,13 +92,14 @@ type Started = Result<(Arc<Mountpath<RingFile>>, Sender<Request<RingFile>>), Str
 fn committer(life: Life, tell: SyncSender<Started>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let begun = Reactor::new(&config()).map_err(Failure::from).and_then(|reactor| {
-            let disk = disk(&reactor.handle(), &life.root, Role::Background, life.skip)?;
+            let disk = disk(&reactor.handle(), &life.root, Role::Committer, life.skip)?;
             Ok((reactor, disk))
         });
         let (reactor, disk) = match begun {
             Ok(begun) => begun,
             Err(e) => return drop(tell.send(Err(e.to_string()))),
         };
+        let handle = reactor.handle();
         reactor.block_on(async {
             let active = disk.active.clone();
             let (sender, mailbox) = mailbox(limits::COMMIT_QUEUE_MAX);
@@ -107,7 +108,7 @@ fn committer(life: Life, tell: SyncSender<Started>) -> JoinHandle<()> {
                 Ok((committer, mountpath)) => {
                     active.set(true);
                     if tell.send(Ok((mountpath, sender))).is_ok() {
-                        serve_changes(committer, mailbox, &Closed::default()).await;
+                        serve_changes(handle, committer, mailbox, &Closed::default()).await;
                     }
                 }
             }

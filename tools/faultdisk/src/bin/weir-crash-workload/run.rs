@@ -212,7 +212,8 @@ impl Client {
 }
 
 fn options(size_hint: Option<u64>, durability: Durability) -> WriteOptions<'static> {
-    WriteOptions { size_hint, durability, kinds: &[ChecksumKind::XxHash2], ..WriteOptions::default() }
+    let kinds = &[ChecksumKind::XxHash2];
+    WriteOptions { size_hint, durability, small_in_memory: true, kinds, ..WriteOptions::default() }
 }
 
 /// The value as custom metadata, so that what is found tells what it is.

@@ -38,6 +38,12 @@ impl Disk for Skipping {
     async fn sync(&self, file: &RingFile) -> Result<(), DiskError> {
         if self.leaves_out(Skip::FileSync) { Ok(()) } else { self.disk.sync(file).await }
     }
+    async fn sync_data(&self, file: &RingFile) -> Result<(), DiskError> {
+        if self.leaves_out(Skip::FileSync) { Ok(()) } else { self.disk.sync_data(file).await }
+    }
+    async fn sync_all(&self) -> Result<(), DiskError> {
+        if self.leaves_out(Skip::FileSync) { Ok(()) } else { self.disk.sync_all().await }
+    }
     async fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
         if self.leaves_out(Skip::DirSync) { Ok(()) } else { self.disk.sync_dir(path).await }
     }
@@ -50,6 +56,9 @@ impl Disk for Skipping {
     }
     async fn create(&self, path: &DiskPath, direct: bool) -> Result<RingFile, DiskError> {
         self.disk.create(path, direct).await
+    }
+    async fn reopen(&self, path: &DiskPath, direct: bool) -> Result<RingFile, DiskError> {
+        self.disk.reopen(path, direct).await
     }
     async fn stat(&self, file: &RingFile) -> Result<FileStat, DiskError> {
         self.disk.stat(file).await
@@ -70,6 +79,17 @@ impl Disk for Skipping {
         buf: Self::Buf,
     ) -> (Self::Buf, Result<(), DiskError>) {
         self.disk.write(file, offset, buf).await
+    }
+    async fn write_through(
+        &self,
+        file: &RingFile,
+        offset: u64,
+        buf: Self::Buf,
+    ) -> (Self::Buf, Result<(), DiskError>) {
+        if self.leaves_out(Skip::FileSync) {
+            return self.disk.write(file, offset, buf).await;
+        }
+        self.disk.write_through(file, offset, buf).await
     }
     async fn allocate(&self, file: &RingFile, bytes: u64) -> Result<(), DiskError> {
         self.disk.allocate(file, bytes).await
