@@ -15,17 +15,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_channel::oneshot;
 use weir_ring::{Buf, DiskRing, Fd, Handle, OpenHow, sys};
-use weir_store::{
-    Access, Buffer, DirEntry, Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, FileStat, Space,
-};
+use weir_store::{Access, DirEntry, Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, FileStat, Space};
 use weir_types::limits;
 
 use crate::ration::Ration;
 
+mod calls;
+mod file;
+
+use calls::{at, c_name, c_path, file_stat, write_now};
+use file::OpenFile;
+pub use file::RingFile;
+pub(crate) use file::{Residency, RingBuf};
+
 /// Alignment of O_DIRECT transfers, in bytes: the largest logical block in use.
 const ALIGN: usize = 4096;
-/// What the page cache counts in, in bytes.
-const PAGE_BYTES: u64 = 4096;
 /// Room for a record that is read through the ring; a longer one is asked for again.
 const ATTRIBUTE_BYTES: usize = 1024;
 /// The kernel's bound on one attribute (XATTR_SIZE_MAX), in bytes.
@@ -68,89 +72,6 @@ struct Inner {
     dirs: RefCell<HashMap<DiskPath, Fd>>,
     // Shared by the threads of a mountpath: said once, then every file is opened buffered.
     buffered_only: Arc<AtomicBool>,
-}
-
-/// A file of a [`RingDisk`].
-#[derive(Clone)]
-pub struct RingFile(Arc<OpenFile>);
-
-struct OpenFile {
-    fd: Fd,
-    /// Transfers keep to [`ALIGN`]: it was opened with O_DIRECT.
-    aligned: bool,
-    /// Whether transfers pass the page cache by now.
-    direct: AtomicBool,
-    /// Its name was not in the kernel's caches, so neither may be what else it has on the disk.
-    cold: bool,
-    /// Of a file opened for reading: it does not change, and need not be asked twice.
-    stat: Option<FileStat>,
-    path: DiskPath,
-}
-
-/// How much of a range of a file is in the page cache.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Residency {
-    /// All of it.
-    Whole,
-    /// Not all of it, or the kernel cannot tell.
-    Part,
-    /// Not all of it, and what is missing went long ago: it would go again before the next read at this pace.
-    Outgrown,
-}
-
-impl RingFile {
-    /// The descriptor, for strategies that hand it to the kernel.
-    pub fn fd(&self) -> &Fd {
-        &self.0.fd
-    }
-
-    /// Chooses the way of transfers from here on: past the page cache, which only a file opened so can, or through it.
-    pub(crate) fn set_direct(&self, direct: bool) -> Result<(), DiskError> {
-        let file = &self.0;
-        if file.aligned && file.direct.load(Ordering::Relaxed) != direct {
-            sys::set_direct_io(&file.fd, direct).map_err(|e| at("open", &file.path, &e))?;
-            file.direct.store(direct, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    fn path(&self) -> &DiskPath {
-        &self.0.path
-    }
-
-    /// Asks what the page cache has of a range that is not empty.
-    pub(crate) fn residency(&self, offset: u64, bytes: u64) -> Residency {
-        let pages = (offset + bytes).div_ceil(PAGE_BYTES) - offset / PAGE_BYTES;
-        match sys::cachestat(&self.0.fd, offset, bytes) {
-            Ok(cache) if cache.cached >= pages => Residency::Whole,
-            // What went recently would have been read again in time: the kernel itself gives it a better place then.
-            Ok(cache) if cache.evicted > 0 && cache.recently_evicted == 0 => Residency::Outgrown,
-            _ => Residency::Part,
-        }
-    }
-}
-
-/// A buffer of a [`RingDisk`]: the reactor's own.
-pub struct RingBuf(pub Buf);
-
-impl std::ops::Deref for RingBuf {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-impl std::ops::DerefMut for RingBuf {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
-impl Buffer for RingBuf {
-    fn capacity(&self) -> usize {
-        self.0.capacity()
-    }
-    fn set_len(&mut self, len: usize) {
-        self.0.set_len(len);
-    }
 }
 
 impl RingDisk {
@@ -570,45 +491,5 @@ impl Disk for RingDisk {
     async fn space(&self) -> Result<Space, DiskError> {
         let s = sys::statfs(&self.0.root).map_err(|e| at("space", &DiskPath::root(), &e))?;
         Ok(Space { total: s.total, free: s.free })
-    }
-}
-
-fn file_stat(s: &sys::Stat) -> FileStat {
-    let regular = s.kind == sys::FileKind::File;
-    FileStat { size: s.size, mtime_ns: u64::try_from(s.mtime_ns).unwrap_or(0), regular }
-}
-
-/// Writes all of `bytes` by plain calls.
-fn write_now(
-    write: impl Fn(&Fd, &[u8], u64) -> io::Result<usize>,
-    fd: &Fd,
-    bytes: &[u8],
-    offset: u64,
-) -> io::Result<()> {
-    let mut written = 0;
-    while let Some(rest) = bytes.get(written..).filter(|r| !r.is_empty()) {
-        match write(fd, rest, offset + written as u64) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => written += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
-fn c_path(path: &DiskPath) -> io::Result<CString> {
-    let bytes = if path.is_root() { b".".as_slice() } else { path.as_bytes() };
-    Ok(CString::new(bytes)?)
-}
-
-fn c_name(name: &str, path: &DiskPath) -> Result<CString, DiskError> {
-    CString::new(name).map_err(|_| DiskError::at("xattr", path, DiskErrorKind::Refused))
-}
-
-fn at(operation: &'static str, path: &DiskPath, e: &io::Error) -> DiskError {
-    match e.raw_os_error() {
-        Some(errno) => DiskError::from_errno(operation, path.to_string(), errno),
-        None => DiskError::at(operation, path, DiskErrorKind::Io),
     }
 }

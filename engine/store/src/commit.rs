@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join_all;
 use weir_types::{Bucket, ObjectName};
 
-use crate::journal::{Bugs, Journal};
+use crate::journal::Journal;
 use crate::{
     Change, Disk, DiskError, DiskErrorKind, DiskPath, Flight, Mountpath, Request, StoreError, Volume,
 };
@@ -31,6 +31,7 @@ mod dirs;
 mod filing;
 mod journaled;
 mod plan;
+mod planted;
 mod replay;
 mod round;
 mod step;
@@ -38,53 +39,10 @@ mod tend;
 mod upload;
 
 use crate::generation::{Generations, Slot};
-use step::{Action, Step};
-
-/// A bug put in on purpose, so that the crash tests show that they would find it.
+use planted::Bug;
 #[cfg(any(test, feature = "sim"))]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Planted {
-    /// Work files are not synced before they are named.
-    NoFileSync,
-    /// The record is set after the rename.
-    NameBeforeRecord,
-    /// The answer is given before directories are synced.
-    AnswerBeforeSync,
-    /// The directory of the new name is not synced.
-    NoDirSync,
-    /// Directories made on the way are not synced into their parents.
-    NoParentSync,
-    /// The file beside a large object is not synced.
-    BesideNotSynced,
-    /// The directory of a removed name is not synced.
-    NoSyncOnDelete,
-    /// Changed custom metadata is not synced.
-    NoSyncOfCustom,
-    /// A completed upload is removed before its object is durable.
-    UploadRemovedFirst,
-    /// A name is escaped while its plain predecessor's removal is not durable.
-    NoSyncBeforeEscape,
-    /// The file beside the old object is removed before the new object is visible.
-    BesideRemovedFirst,
-    /// A failed sync is taken for a success.
-    SyncErrorIgnored,
-    /// Caches of open objects hear of a change only when it is visible and durable.
-    BumpAfterRename,
-    /// Writes of one name that come together are planned side by side: each finds the same version before it.
-    SameVersionTwice,
-    /// The journal is not synced before the answer.
-    JournalNotSynced,
-    /// A removal leaves no entry in the journal.
-    NoTombstone,
-    /// A segment of the journal is used again before its files are durable.
-    SegmentReusedEarly,
-    /// A torn batch of the journal is taken for a whole one.
-    TornBatchAccepted,
-    /// A batch that an earlier use of its segment left is taken for one of this use.
-    StaleBatchAccepted,
-    /// A name that the journal alone keeps is changed by another way.
-    OtherWayBeforeDurable,
-}
+pub use planted::Planted;
+use step::{Action, Step};
 
 /// The committer of one mountpath; it lives on one thread and is the only one to change names there.
 pub struct Committer<D: Disk> {
@@ -458,32 +416,6 @@ impl<D: Disk> Committer<D> {
     }
 }
 
-/// The planted bugs by their names where none can be planted: the constant `false` there.
-#[cfg(any(test, feature = "sim"))]
-use Planted as Bug;
-#[cfg(not(any(test, feature = "sim")))]
-#[derive(Clone, Copy)]
-enum Bug {
-    NoFileSync,
-    NameBeforeRecord,
-    NoDirSync,
-    NoParentSync,
-    BesideNotSynced,
-    NoSyncOnDelete,
-    NoSyncOfCustom,
-    UploadRemovedFirst,
-    NoSyncBeforeEscape,
-    BesideRemovedFirst,
-    BumpAfterRename,
-    SameVersionTwice,
-    JournalNotSynced,
-    NoTombstone,
-    SegmentReusedEarly,
-    TornBatchAccepted,
-    StaleBatchAccepted,
-    OtherWayBeforeDurable,
-}
-
 /// The generations that are odd while a round's changes become visible.
 #[derive(Default)]
 struct Changing {
@@ -510,25 +442,5 @@ impl Changing {
         if self.all {
             generations.end_all();
         }
-    }
-}
-
-impl<D: Disk> Committer<D> {
-    fn journal_bugs(&self) -> Bugs {
-        Bugs {
-            not_synced: self.has_bug(Bug::JournalNotSynced),
-            reused_early: self.has_bug(Bug::SegmentReusedEarly),
-            torn_accepted: self.has_bug(Bug::TornBatchAccepted),
-            stale_accepted: self.has_bug(Bug::StaleBatchAccepted),
-        }
-    }
-
-    #[cfg(any(test, feature = "sim"))]
-    fn has_bug(&self, bug: Bug) -> bool {
-        self.planted == Some(bug)
-    }
-    #[cfg(not(any(test, feature = "sim")))]
-    const fn has_bug(&self, _bug: Bug) -> bool {
-        false
     }
 }
