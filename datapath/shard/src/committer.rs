@@ -213,7 +213,7 @@ struct Clock {
 const TICK: Duration = Duration::from_millis(limits::JOURNAL_AGE_MILLIS_MAX / 2);
 const IDLE: Duration = Duration::from_millis(limits::JOURNAL_IDLE_MILLIS);
 /// Names filed in one turn while nobody waits.
-const FILED_PER_TURN: usize = 16;
+const FILED_PER_TURN: usize = 2;
 
 impl Clock {
     fn start(&mut self, handle: &weir_ring::Handle) {
@@ -244,6 +244,12 @@ async fn wait<D: weir_store::Disk<File = RingFile>>(
     }
     let idle = handle.now() + IDLE;
     loop {
+        // What is due is filed in the gaps between changes.
+        while committer.file_late(FILED_PER_TURN).await {
+            if let Some(request) = mailbox.try_recv() {
+                return Some(request);
+            }
+        }
         let until = match clock.tick {
             Some(tick) if committer.has_unfiled() => tick.min(idle),
             Some(tick) => tick,

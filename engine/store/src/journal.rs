@@ -349,6 +349,11 @@ impl<D: Disk> Journal<D> {
         }
     }
 
+    /// Whether the other segment waits for names to be filed.
+    pub(crate) fn is_pressed(&self) -> bool {
+        matches!(self.other, Other::Full { until } if !self.backlog.is_past(until))
+    }
+
     /// Whether something waits that is due.
     pub(crate) fn is_late(&self) -> bool {
         !self.backlog.is_past(self.due())

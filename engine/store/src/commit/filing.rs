@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Names filed before others have a turn.
-pub(super) const FILED_AT_ONCE: usize = 64;
+pub(super) const FILED_AT_ONCE: usize = 16;
 /// Names filed after a batch that made as many unfiled, at least, while some are due.
 const FILED_AFTER_BATCH_MIN: usize = 16;
 
@@ -51,19 +51,26 @@ impl<D: Disk> Committer<D> {
     /// After a batch: files what is due, and as much as keeps the memory of unfiled names bounded.
     pub(super) async fn file_after_batch(&mut self, batch: usize) {
         let Some(journal) = &self.journal else { return };
-        if journal.is_late() {
-            self.file_some((2 * batch).max(FILED_AFTER_BATCH_MIN)).await;
-        } else {
-            self.step_emptying().await;
-        }
+        let names = match (journal.is_pressed(), journal.is_late()) {
+            // Faster than changes come, so that the segment is empty when it is needed.
+            (true, _) => (2 * batch).max(FILED_AFTER_BATCH_MIN),
+            (false, true) => batch,
+            (false, false) => 0,
+        };
+        self.file_some(names).await;
     }
 
-    /// Half a second or so has passed: what waited at the last tick is due now. Returns whether there is anything
-    /// left that time must bring on.
+    /// Files up to `max` names if some are due. Whether more are.
+    pub async fn file_late(&mut self, max: usize) -> bool {
+        let late = |this: &Self| this.journal.as_ref().is_some_and(|j| j.is_late());
+        late(self) && self.file_some(max).await && late(self)
+    }
+
+    /// Half a second or so has passed: what waited at the last tick is due now, for [`file_late`](Self::file_late).
+    /// Returns whether there is anything left that time must bring on.
     pub async fn tick(&mut self) -> bool {
         let Some(journal) = &mut self.journal else { return false };
         journal.tick();
-        while self.journal.as_ref().is_some_and(|j| j.is_late()) && self.file_some(FILED_AT_ONCE).await {}
         self.step_emptying().await;
         self.mountpath().poisoned().is_none() && self.journal.as_ref().is_some_and(|j| !j.is_settled())
     }

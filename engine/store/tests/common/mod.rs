@@ -127,7 +127,10 @@ impl Node {
     pub fn pass_time(&mut self, i: usize) {
         match i % 4 {
             1 => drop(block_on(self.committer.file_some(2))),
-            3 => drop(block_on(self.committer.tick())),
+            3 => {
+                block_on(self.committer.tick());
+                while block_on(self.committer.file_late(3)) {}
+            }
             _ => {}
         }
     }
