@@ -16,6 +16,12 @@ use crate::rig::place::Place;
 /// MiB that a peer gets in cold cases beyond what it needs when it is ready, where the command line does not say.
 const PEER_SLACK: u64 = 256 << 20;
 
+/// What our node finds as its limit when it starts for cold cases: a sixteenth of it is for objects in demand.
+const START_BYTES: u64 = 512 << 20;
+
+/// What it gets for those, and for the objects it keeps open, beyond what it needs when it is ready.
+const OWN_SLACK: u64 = 64 << 20;
+
 /// Running servers. Fields are dropped in this order: cgroups after what ran in them.
 pub(crate) struct Servers {
     weir: Node,
@@ -65,8 +71,10 @@ impl Setting<'_> {
             pin: true,
         };
         let own = group("weir")?;
+        // It keeps objects in demand in a share of the memory that it finds at its start.
+        own.as_ref().map_or(Ok(()), |group| group.limit(Some(START_BYTES)))?;
         let weir = spec.start(self.weir, &run, own.as_ref())?;
-        limit(own.as_ref(), cold)?;
+        limit(own.as_ref(), cold.map(|bytes| bytes + OWN_SLACK))?;
         groups.extend(own);
         let own = if nginx { group("nginx")? } else { None };
         let served =
