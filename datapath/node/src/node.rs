@@ -177,6 +177,7 @@ impl Node {
             open_files: files.min(limits::OPEN_OBJECTS_MAX) / shards,
             hot_bytes: hot_bytes() / shards,
             zero_copy: self.config.zero_copy,
+            page_cache_bytes: memory::bytes_max().unwrap_or(u64::MAX) / shards as u64,
         }
     }
 

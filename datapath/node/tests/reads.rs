@@ -67,6 +67,41 @@ fn every_read_of_an_object_is_the_same_object() {
     }
 }
 
+/// Files below a directory that this process has open though they have no name any more.
+fn nameless_below(dir: &std::path::Path) -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let targets = links.filter_map(|link| std::fs::read_link(link.path()).ok());
+    targets.filter(|t| t.starts_with(dir) && t.to_string_lossy().ends_with(" (deleted)")).count()
+}
+
+#[test]
+fn what_was_replaced_gives_its_room_back_though_nobody_asks_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), 2, 1);
+    let mut client = node.client();
+    client.make_bucket("b", "relaxed");
+    let targets: Vec<String> = (0..20).map(|n| format!("/v1/objects/b/o-{n}?provider=ais")).collect();
+    let content = bytes(1, 1 << 20);
+    for target in &targets {
+        assert_eq!(client.ask(&format!("PUT {target}"), "", &content), 200);
+        for _ in 0..3 {
+            assert_eq!(node.client().ask(&format!("GET {target}"), "", b""), 200);
+        }
+    }
+    for (n, target) in targets.iter().enumerate() {
+        let change = if n % 2 == 0 { "PUT" } else { "DELETE" };
+        assert_eq!(
+            client.ask(&format!("{change} {target}"), "", if n % 2 == 0 { &content } else { b"" }),
+            200
+        );
+    }
+    let begun = std::time::Instant::now();
+    while nameless_below(dir.path()) > 0 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{} files", nameless_below(dir.path()));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn ranges_of_what_is_at_hand() {
     let dir = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ pub(crate) struct Clock<T> {
     places: Vec<Option<Kept<T>>>,
     free: Vec<usize>,
     hand: usize,
+    swept: usize,
     costs: Costs,
     max: Costs,
 }
@@ -27,7 +28,15 @@ struct Kept<T> {
 impl<T> Clock<T> {
     /// An empty set that never takes more than `max`.
     pub(crate) fn new(max: Costs) -> Self {
-        Self { index: HashMap::default(), places: Vec::new(), free: Vec::new(), hand: 0, costs: [0; 2], max }
+        Self {
+            index: HashMap::default(),
+            places: Vec::new(),
+            free: Vec::new(),
+            hand: 0,
+            swept: 0,
+            costs: [0; 2],
+            max,
+        }
     }
 
     /// What all that is kept takes.
@@ -69,6 +78,19 @@ impl<T> Clock<T> {
         {
             (0..2).for_each(|i| self.costs[i] -= kept.costs[i]);
             self.free.push(at);
+        }
+    }
+
+    /// Looks at the next `count` places and drops what is `stale`: asked often enough, it comes by all of them.
+    pub(crate) fn sweep(&mut self, count: usize, stale: impl Fn(&T) -> bool) {
+        for _ in 0..count.min(self.places.len()) {
+            self.swept = if self.swept + 1 < self.places.len() { self.swept + 1 } else { 0 };
+            if let Some(Some(kept)) = self.places.get(self.swept)
+                && stale(&kept.thing)
+            {
+                let digest = kept.digest;
+                self.remove(digest);
+            }
         }
     }
 
@@ -156,6 +178,20 @@ mod tests {
             clock.remove(n);
         }
         assert_eq!(clock.costs(), [0, 0]);
+    }
+
+    #[test]
+    fn a_sweep_comes_by_everything() {
+        let mut clock = Clock::new([10, 100]);
+        (0..10u64).for_each(|n| clock.keep(n, [1, 10], n));
+        for _ in 0..4 {
+            clock.sweep(3, |n| n % 2 == 0);
+        }
+        assert_eq!(clock.costs(), [5, 50]);
+        assert!((0..10).all(|n| clock.find(n).is_some() == (n % 2 == 1)));
+        clock.sweep(1000, |_| true);
+        assert_eq!(clock.costs(), [0, 0]);
+        clock.sweep(1000, |_| true);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use weir_http::FieldLines;
-use weir_store::{Object, StoreError};
+use weir_store::{Object, Slot, StoreError};
 use weir_types::limits;
 
 use crate::clock::{Clock, Costs, Seen};
@@ -20,6 +20,8 @@ use crate::shard::Shard;
 
 /// What an entry in memory is counted as, besides its bytes.
 const ENTRY_BYTES: usize = 1024;
+/// Entries that one sweep looks at: all of them are looked at within a second.
+const SWEEP_ENTRIES: usize = limits::OPEN_OBJECTS_MAX / 32;
 
 /// Whose words the fields of an answer are in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,11 +35,11 @@ pub(crate) struct Opened {
     pub(crate) object: Object<RingDisk>,
     /// Digest of its name and ID of its bucket.
     key: (u64, u64),
+    /// Where its generation is: the number of its disk and the slot there.
+    slot: (usize, Slot),
     generation: Option<u64>,
     /// Every block was checked while it was in the page cache, where it may still be.
     pub(crate) checked: Cell<bool>,
-    /// Reads since it was last brought into the page cache.
-    pub(crate) reads: Cell<u32>,
     lines: [OnceCell<FieldLines>; 2],
 }
 
@@ -46,9 +48,9 @@ impl Opened {
         Self {
             object,
             key: (place.digest(), place.bid()),
+            slot: (place.disk(), place.slot()),
             generation,
             checked: Cell::new(false),
-            reads: Cell::new(0),
             lines: Default::default(),
         }
     }
@@ -107,6 +109,21 @@ pub(crate) fn find(shard: &Shard, place: &Place) -> Option<Rc<Opened>> {
     kept
 }
 
+/// Closes some of what is no longer the object of its name: until then the disk has no room for its successor's successor.
+pub(crate) fn sweep(shard: &Shard) {
+    let mut cache = shard.opened.borrow_mut();
+    let kept = cache.kept.costs();
+    cache.kept.sweep(SWEEP_ENTRIES, |opened| {
+        let (disk, slot) = opened.slot;
+        let now = shard.volumes.get(disk).and_then(|volume| volume.mountpath().generation(slot));
+        // While a change is under way nobody knows; the next sweep does.
+        now.is_some() && now != opened.generation
+    });
+    if cache.kept.costs() != kept {
+        cache.report(shard);
+    }
+}
+
 /// Keeps the bytes of an open object, all of which were read and checked, instead of its file.
 pub(crate) fn keep_content(
     shard: &Shard,
@@ -141,7 +158,6 @@ impl OpenCache {
             self.kept.remove(place.digest());
             return None;
         }
-        opened.reads.set(opened.reads.get().saturating_add(1));
         Some(opened.clone())
     }
 

@@ -22,7 +22,7 @@ use weir_types::{Bucket, BucketName, limits};
 
 use crate::committer::{Disk, now_ns, open_disk};
 use crate::disk::{RingDisk, Role};
-use crate::opened::OpenCache;
+use crate::opened::{self, OpenCache};
 use crate::routes::Routes;
 use crate::{Drain, Loads, ShardError, ShardMetrics, WalkerPort};
 
@@ -140,6 +140,8 @@ pub struct Reading {
     pub hot_bytes: usize,
     /// Whether large bodies are sent without copying, for as long as the kernel does not copy all the same.
     pub zero_copy: bool,
+    /// Bytes that the page cache can have of this shard's objects at most.
+    pub page_cache_bytes: u64,
 }
 
 /// A shard as its tasks see it.
@@ -153,6 +155,8 @@ pub(crate) struct Shard {
     pub(crate) opened: RefCell<OpenCache>,
     pub(crate) routes: RefCell<Routes>,
     pub(crate) zero_copy: Cell<bool>,
+    /// Whether bringing objects into the page cache pays.
+    pub(crate) promotion: crate::get::Promotion,
     /// Where heads are written that leave at once.
     pub(crate) scratch: RefCell<Vec<u8>>,
     date: RefCell<DateText>,
@@ -262,6 +266,7 @@ fn begin(
         opened: RefCell::new(OpenCache::new(reading.open_files, reading.hot_bytes)),
         routes: RefCell::new(Routes::new()),
         zero_copy: Cell::new(reading.zero_copy),
+        promotion: crate::get::Promotion::new(reading.page_cache_bytes),
         scratch: RefCell::default(),
         date: RefCell::new(DateText::new()),
         requests: Cell::new(0),
@@ -380,12 +385,13 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Waits for the drain and then for the end of all requests. A client that was just answered may have sent its next
+/// Closes objects that were replaced, waits for the drain and then for the end of all requests. A client that was just answered may have sent its next
 /// request before it read that the connection closes: the end is taken for the end only after a moment's quiet.
 async fn until_drained(shard: &Shard) {
     let tick = Duration::from_millis(20);
     while !shard.is_draining() {
         shard.handle.sleep(tick).await;
+        opened::sweep(shard);
     }
     let begun = shard.handle.now();
     let mut quiet_since = begun;

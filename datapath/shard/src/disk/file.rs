@@ -35,8 +35,8 @@ pub(crate) enum Residency {
     Whole,
     /// Not all of it, or the kernel cannot tell.
     Part,
-    /// Not all of it, and what is missing went long ago: it would go again before the next read at this pace.
-    Outgrown,
+    /// Not all of it, and some of what is missing was there before.
+    Evicted,
 }
 
 impl RingFile {
@@ -64,8 +64,7 @@ impl RingFile {
         let pages = (offset + bytes).div_ceil(PAGE_BYTES) - offset / PAGE_BYTES;
         match sys::cachestat(&self.0.fd, offset, bytes) {
             Ok(cache) if cache.cached >= pages => Residency::Whole,
-            // What went recently would have been read again in time: the kernel itself gives it a better place then.
-            Ok(cache) if cache.evicted > 0 && cache.recently_evicted == 0 => Residency::Outgrown,
+            Ok(cache) if cache.evicted > 0 => Residency::Evicted,
             _ => Residency::Part,
         }
     }

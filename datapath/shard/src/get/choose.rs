@@ -34,10 +34,8 @@ pub(crate) struct Facts {
     pub(crate) residency: Residency,
     /// All of the object was checked when it was in the page cache.
     pub(crate) checked: bool,
-    /// It was read before, as far as is remembered.
-    pub(crate) again: bool,
-    /// It was read several times of late, all of them past the page cache.
-    pub(crate) in_demand: bool,
+    /// What the page cache lacks of it is to be brought there.
+    pub(crate) promote: bool,
     /// What the connection can do.
     pub(crate) transport: Transport,
 }
@@ -61,11 +59,9 @@ pub(crate) fn choose(facts: Facts) -> Strategy {
             Strategy::Sendfile
         }
         Residency::Whole => Strategy::Cached,
-        // Wanted again, and there is room for it.
-        Residency::Part if facts.again => Strategy::Cached,
-        Residency::Outgrown if facts.in_demand => Strategy::Cached,
-        Residency::Part | Residency::Outgrown if facts.transport.zero_copy => Strategy::ZeroCopy,
-        Residency::Part | Residency::Outgrown => Strategy::Direct,
+        Residency::Part | Residency::Evicted if facts.promote => Strategy::Cached,
+        Residency::Part | Residency::Evicted if facts.transport.zero_copy => Strategy::ZeroCopy,
+        Residency::Part | Residency::Evicted => Strategy::Direct,
     }
 }
 
@@ -75,14 +71,13 @@ mod tests {
 
     #[test]
     fn choices() {
-        use Residency::{Outgrown, Part, Whole};
+        use Residency::{Evicted, Part, Whole};
         use Strategy as S;
         let plain = Transport { sendfile: true, zero_copy: false };
         let card = Transport { sendfile: true, zero_copy: true };
         let neither = Transport { sendfile: false, zero_copy: false };
-        let check = |bytes, in_memory, residency, checked, again, transport, expected| {
-            let in_demand = false;
-            let facts = Facts { bytes, in_memory, residency, checked, again, in_demand, transport };
+        let check = |bytes, in_memory, residency, checked, promote, transport, expected| {
+            let facts = Facts { bytes, in_memory, residency, checked, promote, transport };
             assert_eq!(choose(facts), expected, "{facts:?}");
         };
         let (small, large) = (4096, 1 << 20);
@@ -96,17 +91,8 @@ mod tests {
         check(large, false, Whole, true, true, neither, S::Cached);
         check(large, false, Part, false, false, plain, S::Direct);
         check(large, false, Part, false, false, card, S::ZeroCopy);
-        check(large, false, Outgrown, true, true, plain, S::Direct);
-        check(small, false, Outgrown, false, true, card, S::ZeroCopy);
-        let facts = Facts {
-            bytes: large,
-            in_memory: false,
-            residency: Outgrown,
-            checked: false,
-            again: true,
-            in_demand: true,
-            transport: plain,
-        };
-        assert_eq!(choose(facts), S::Cached);
+        check(large, false, Evicted, true, true, plain, S::Cached);
+        check(large, false, Evicted, true, false, plain, S::Direct);
+        check(small, false, Evicted, false, false, card, S::ZeroCopy);
     }
 }

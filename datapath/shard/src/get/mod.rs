@@ -5,6 +5,7 @@ mod flight;
 mod memory;
 mod origin;
 mod out;
+mod promotion;
 mod reading;
 mod sendfile;
 
@@ -26,9 +27,7 @@ use crate::place::Place;
 use crate::shard::Shard;
 use choose::{Facts, Strategy, Transport, choose};
 use out::Outgoing;
-
-/// Reads of an open object after which it is given a place in the page cache even where it outgrew it before.
-const DEMAND_READS: u32 = 4;
+pub(crate) use promotion::Promotion;
 
 /// An object that can be sent.
 pub(crate) struct Readable {
@@ -192,16 +191,22 @@ async fn body(
 }
 
 fn facts(shard: &Shard, opened: &Opened, again: bool, range: ByteRange) -> Facts {
+    let in_memory = opened.object.content().is_some();
+    let residency = match opened.object.file() {
+        Some(file) => file.residency(range.start, range.len),
+        None => Residency::Part,
+    };
+    if residency == Residency::Whole {
+        shard.promotion.found();
+    }
+    let evicted = residency == Residency::Evicted;
+    let candidate = again && !in_memory && residency != Residency::Whole;
     Facts {
         bytes: range.len,
-        in_memory: opened.object.content().is_some(),
-        residency: match opened.object.file() {
-            Some(file) => file.residency(range.start, range.len),
-            None => Residency::Part,
-        },
+        in_memory,
+        residency,
         checked: opened.checked.get(),
-        again,
-        in_demand: opened.reads.get() >= DEMAND_READS,
+        promote: candidate && shard.promotion.admits(range.len, evicted),
         transport: Transport { sendfile: true, zero_copy: shard.zero_copy.get() },
     }
 }
@@ -221,7 +226,9 @@ pub(crate) async fn send_file(
 ) -> Result<(), Failure> {
     let mut rest = opened.object.all();
     sendfile::body(conn, opened, file, &mut rest).await?;
-    if rest.len > 0 {
+    if rest.len == 0 {
+        shard.promotion.found();
+    } else {
         // Rare, and it reads: its state is not for every connection to hold.
         let mut out = Outgoing::headless(conn);
         Box::pin(body(shard, &mut out, opened, true, rest)).await?;

@@ -13,7 +13,6 @@ use crate::shard::Shard;
 /// Sends a range of an object through the page cache. Once all of an object went so, every block was checked there.
 pub(super) async fn cached(out: &mut Outgoing<'_>, opened: &Opened, range: ByteRange) -> Result<(), Failure> {
     through_cache(opened, true)?;
-    opened.reads.set(0);
     pieces(out, opened, range).await?;
     if range == opened.object.all() {
         opened.checked.set(true);
