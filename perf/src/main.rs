@@ -2,6 +2,7 @@
 
 mod disks;
 mod error;
+mod fairness;
 mod instructions;
 mod options;
 mod peers;
@@ -37,9 +38,11 @@ enum Command {
     Peers(peers::PeersArgs),
     /// The same read-and-send loop on our reactor, monoio and glommio
     Runtimes(runtimes::RuntimesArgs),
+    /// Latency of small reads beside large streams
+    Fairness(fairness::FairnessArgs),
     /// User-space instructions of one 4K GET and PUT, recorded per commit
     Instructions(instructions::InstructionsArgs),
-    /// All four, one after the other
+    /// All five, one after the other
     All,
     /// Remove what a killed run left behind
     Clean,
@@ -75,6 +78,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
             Command::Disks(args) => args.quicken(given),
             Command::Peers(args) => args.quicken(given),
             Command::Runtimes(args) => args.quicken(given),
+            Command::Fairness(args) => args.quicken(given),
             Command::Instructions(args) => args.quicken(given),
             Command::All | Command::Clean | Command::RuntimeServer(_) => {}
         }
@@ -87,6 +91,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
         Command::Disks(args) => disks::run(common, args)?,
         Command::Peers(args) => peers::run(common, args)?,
         Command::Runtimes(args) => runtimes::run(common, args)?,
+        Command::Fairness(args) => fairness::run(common, args)?,
         Command::Instructions(args) => instructions::run(common, args)?,
         Command::All => return all(),
         Command::Clean => return rig::place::clean(&common.base).map(|()| Vec::new()),
@@ -98,7 +103,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
 /// Every report, each as if it had been asked for with the same flags.
 fn all() -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
-    for name in ["instructions", "runtimes", "disks", "peers"] {
+    for name in ["instructions", "runtimes", "fairness", "disks", "peers"] {
         let line = std::env::args_os().map(|word| if word == "all" { name.into() } else { word });
         written.append(&mut run(line)?);
     }

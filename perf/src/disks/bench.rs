@@ -12,7 +12,7 @@ use crate::rig::cgroup::Cgroup;
 use crate::rig::disk::{Backing, Disk};
 use crate::rig::fio::{self, Fio, Work};
 use crate::rig::http;
-use crate::rig::loader::{Load, Measured, Watch};
+use crate::rig::loader::{Load, Measured, Pace, Watch};
 use crate::rig::machine::Workers;
 use crate::rig::node::{Node, NodeSpec};
 use crate::rig::place::Place;
@@ -251,6 +251,7 @@ impl Rig<'_> {
             prefix: Some(&setup.even.prefix),
             seed: timing.round as u64 + 1,
             connections: timing.connections,
+            pace: Pace::default(),
             seconds: timing.seconds,
             warmup: timing.warmup,
             prefill: timing.prefill,

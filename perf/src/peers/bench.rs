@@ -13,7 +13,7 @@ use crate::error::{PerfError, Result};
 use crate::options::Common;
 use crate::rig::disk::{Backing, Disk};
 use crate::rig::fio::{self, Fio, Work};
-use crate::rig::loader::{Latency, Load, Measured, Watch};
+use crate::rig::loader::{Latency, Load, Measured, Pace, Watch};
 use crate::rig::machine::Workers;
 use crate::rig::memory::Held;
 use crate::rig::node::bucket_dir;
@@ -212,6 +212,7 @@ impl Bench<'_> {
             prefix: Some(PREFIX),
             seed: self.seed(),
             connections: timing.connections,
+            pace: Pace::default(),
             seconds: timing.seconds,
             warmup: timing.warmup,
             prefill: timing.prefill,

@@ -15,6 +15,12 @@ pub(crate) fn get_status(url: &str) -> Option<u16> {
     agent().get(url).call().ok().map(|response| response.status().as_u16())
 }
 
+/// The text of a page.
+pub(crate) fn get_text(url: &str) -> Result<String> {
+    let failed = |error: ureq::Error| PerfError::Server { name: url.into(), got: error.to_string() };
+    agent().get(url).call().map_err(failed)?.body_mut().read_to_string().map_err(failed)
+}
+
 /// Makes an AIS bucket; one that is there already is taken as it is. `relaxed` sets its durability.
 pub(crate) fn make_bucket(endpoint: &str, bucket: &str, relaxed: bool) -> Result<()> {
     let url = format!("{endpoint}/v1/buckets/{bucket}?provider=ais");

@@ -29,6 +29,8 @@ pub(crate) struct Load<'a> {
     pub(crate) prefix: Option<&'a str>,
     pub(crate) seed: u64,
     pub(crate) connections: usize,
+    /// What the loader is held to; the default is nothing.
+    pub(crate) pace: Pace,
     pub(crate) seconds: f64,
     pub(crate) warmup: f64,
     /// Write every name once first.
@@ -37,6 +39,15 @@ pub(crate) struct Load<'a> {
     pub(crate) cpus: &'a str,
     /// Processes of the server, whose CPU is counted.
     pub(crate) servers: &'a [u32],
+}
+
+/// How fast the loader goes, where it does not go as fast as it can.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pace {
+    /// Requests a second, whether earlier ones are answered or not.
+    pub(crate) requests: Option<f64>,
+    /// Bytes that each connection takes in a second.
+    pub(crate) stream: Option<u64>,
 }
 
 /// What the loader says of a run.
@@ -124,6 +135,12 @@ impl Load<'_> {
             self.seed,
         );
         command.args(numbers.split(' '));
+        if let Some(rate) = self.pace.requests {
+            command.args(["--rate", &rate.to_string()]);
+        }
+        if let Some(rate) = self.pace.stream {
+            command.args(["--stream-rate", &rate.to_string()]);
+        }
         if let Some(gateway) = self.direct {
             command.args(["--direct", gateway]);
         }
@@ -291,6 +308,7 @@ mod tests {
             prefix: None,
             seed: 7,
             connections: 16,
+            pace: Pace { requests: Some(2000.0), stream: Some(5) },
             seconds: 1.5,
             warmup: 0.5,
             prefill: false,
@@ -300,7 +318,8 @@ mod tests {
         assert_eq!(
             command::line(&load.command()),
             "weir load get --endpoint http://127.0.0.1:1 --api http --size 4096 --connections 16 --threads 1 \
-             --duration 1500ms --warmup 500ms --names 10 --order uniform --seed 7 --cpu 1 --server-pid 5 --server-pid 6 --quiet --json -"
+             --duration 1500ms --warmup 500ms --names 10 --order uniform --seed 7 --rate 2000 --stream-rate 5 \
+             --cpu 1 --server-pid 5 --server-pid 6 --quiet --json -"
         );
     }
 }

@@ -24,7 +24,7 @@ use crate::report::Report;
 use crate::report::plot::Bars;
 use crate::report::table::{self, figure, ratio, size, table};
 use crate::rig::disk::{Backing, Disk};
-use crate::rig::loader::{Load, Measured, Watch};
+use crate::rig::loader::{Load, Measured, Pace, Watch};
 use crate::rig::machine::Workers;
 use crate::rig::process::{Server, Start};
 use crate::rig::{http, place::Place};
@@ -187,6 +187,7 @@ pub(crate) fn run(common: &Common, args: &RuntimesArgs) -> Result<PathBuf> {
                         prefix: None,
                         seed: 1,
                         connections,
+                        pace: Pace::default(),
                         seconds: args.seconds,
                         warmup: args.warmup,
                         prefill: false,

@@ -25,6 +25,8 @@ const DISCARD_BYTES: usize = 4 << 20;
 const LOW_WATER_MAX: usize = 512 << 10;
 /// A request older than this is woken by any byte: its answer may be shorter than expected.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Turns in a second in which a connection with a limit takes its bytes.
+const PACE_TURNS: u64 = 100;
 /// Bytes read with a head, so that a small body comes along.
 const READ_BYTES: usize = 16 << 10;
 
@@ -137,6 +139,8 @@ pub(crate) struct Conn {
     end: usize,
     /// Answers that came over it.
     pub(crate) answers: u64,
+    /// Bytes of a body with a length that it takes in a second at most.
+    pub(crate) stream_rate: Option<u64>,
 }
 
 impl Conn {
@@ -160,6 +164,7 @@ impl Conn {
             start: 0,
             end: 0,
             answers: 0,
+            stream_rate: None,
         })
     }
 
@@ -264,10 +269,16 @@ impl Conn {
     }
 
     async fn counted(&mut self, length: u64, sink: &mut Sink<'_>) -> Result<u64, Failure> {
+        let begun = Instant::now();
         let mut left = length - self.take_buffered(length, sink)?;
         while left > 0 {
+            if let Some(rate) = self.stream_rate {
+                let due = begun + Duration::from_secs_f64((length - left) as f64 / rate as f64);
+                monoio::time::sleep(due.saturating_duration_since(Instant::now())).await;
+            }
+            let turn = self.stream_rate.map_or(left, |rate| left.min((rate / PACE_TURNS).max(1)));
             // What woke the thread for the head may have been the whole body.
-            match self.take_from_kernel(left, sink)? {
+            match self.take_from_kernel(turn, sink)? {
                 Some(0) => {
                     return Err(self.ended(&format!("{left} bytes before the end of a body of {length}")));
                 }

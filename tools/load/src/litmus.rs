@@ -190,6 +190,7 @@ impl Litmus {
             prefix: format!("{}{number}/", plan.prefix),
             prefill: None,
             rate: None,
+            stream_rate: None,
             ..plan.clone()
         };
         let writing = Plan {

@@ -116,6 +116,8 @@ pub struct Plan {
     /// Requests per second, all threads together, sent whether earlier ones are answered or not; `None`: each connection
     /// sends when it has its answer.
     pub rate: Option<f64>,
+    /// Bytes of an answer's content that a connection takes in a second at most.
+    pub stream_rate: Option<u64>,
     /// Time before the measurement.
     pub warmup: Duration,
     /// Time of the measurement, where the number of requests does not say it.
@@ -176,6 +178,9 @@ impl Plan {
         if self.rate.is_some_and(|r| !(r.is_finite() && r > 0.0 && r <= 1e8)) {
             return usage("--rate: expected requests per second above 0".into());
         }
+        if self.stream_rate == Some(0) {
+            return usage("--stream-rate: expected bytes per second above 0".into());
+        }
         if self.api != Api::Http && self.bucket.name.is_empty() {
             return usage(format!("--api {} needs --bucket", self.api.name()));
         }
@@ -203,6 +208,7 @@ impl Plan {
         Self {
             mode: Mode::Put,
             rate: None,
+            stream_rate: None,
             warmup: Duration::ZERO,
             duration: Duration::from_secs(LOAD_SECONDS_MAX),
             operations: Some(names),

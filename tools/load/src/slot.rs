@@ -265,10 +265,11 @@ impl Slot {
     /// The connection to the target's server, taken out until it is kept again.
     async fn conn(&mut self, address: SocketAddr) -> Result<Conn, Failure> {
         let kept = self.conns.iter().position(|(authority, _)| *authority == self.target.authority);
-        let conn = match kept {
+        let mut conn = match kept {
             Some(at) => self.conns.swap_remove(at).1,
             None => Conn::open(address, CONNECT_WAIT, &self.watch, &self.shared.scratch).await?,
         };
+        conn.stream_rate = self.shared.plan.stream_rate;
         conn.watched(self.expected);
         Ok(conn)
     }

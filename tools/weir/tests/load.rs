@@ -122,6 +122,17 @@ fn a_report_has_the_shape_that_its_readers_know() {
 }
 
 #[test]
+fn a_stream_takes_no_more_than_its_rate() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path());
+    let line = "get --bucket b --size 1MiB --names 1 --prefill --operations 2 --connections 1 --verify --stream-rate 4MiB";
+    let (status, report) = node.load(line);
+    assert_eq!((status, &report["requests"]), (0, &2.into()), "{report}");
+    // The first turn's bytes are free: of the rest each takes its time.
+    assert!(report["latency_us"]["p50"].as_f64().unwrap() > 200_000.0, "{report}");
+}
+
+#[test]
 fn every_mode_and_api_reads_back_what_was_written() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path());

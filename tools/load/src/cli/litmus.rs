@@ -112,6 +112,7 @@ impl LitmusArgs {
             threads: self.threads,
             cpu: self.cpu.clone(),
             rate: None,
+            stream_rate: None,
             duration: self.duration,
             warmup: self.warmup,
             operations: None,

@@ -93,6 +93,9 @@ pub struct LoadArgs {
     /// Requests per second, sent whether earlier ones are answered or not; latency counts from when they were due
     #[arg(long, value_name = "N")]
     pub rate: Option<f64>,
+    /// Bytes of content that a connection takes in a second at most: 100MB
+    #[arg(long, value_name = "SIZE")]
+    pub stream_rate: Option<Bytes>,
     /// Time of the measurement: 5s, 500ms, 2m
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub duration: Time,
@@ -198,6 +201,7 @@ impl LoadArgs {
             threads: self.threads,
             cpus: self.cpu.clone(),
             rate: self.rate,
+            stream_rate: self.stream_rate.map(|bytes| bytes.0),
             warmup: self.warmup.0,
             // A number of operations ends the run; the time then only bounds it.
             duration: match self.operations {
