@@ -228,23 +228,6 @@ mod tests {
         assert_eq!(map.primary_node().unwrap().to_string(), "p[p1p1p1p1]");
     }
 
-    /// Owners computed by AIS itself (its scenario generator, python/tests/unit/sdk/hrw); one line per map:
-    /// the targets, then uname and owner pairs.
-    #[test]
-    fn owners_equal_those_of_ais() {
-        let mut rows = 0;
-        for line in include_str!("../tests/hrw_vectors.txt").lines().filter(|l| !l.starts_with('#')) {
-            let (targets, names) = line.split_once(" | ").unwrap();
-            let map = smap(&targets.split(' ').collect::<Vec<_>>());
-            for pair in names.split(' ') {
-                let (uname, owner) = pair.split_once('=').unwrap();
-                assert_eq!(map.owner(hrw::digest(uname.as_bytes())).unwrap().id.as_str(), owner, "{uname}");
-                rows += 1;
-            }
-        }
-        assert_eq!(rows, 84);
-    }
-
     #[test]
     fn urls() {
         for (host, tls, url) in [
