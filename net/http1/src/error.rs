@@ -79,6 +79,9 @@ pub enum HttpError {
     /// Decoded text is not UTF-8.
     #[error("decoded text is not UTF-8")]
     NotUtf8,
+    /// Bytes are no acceptable head of an answer.
+    #[error("answer: {0}")]
+    Reply(&'static str),
     /// A response field that would break the response's framing, or one the builder writes itself.
     #[error("response field: {0}")]
     ResponseField(&'static str),

@@ -106,7 +106,7 @@ fn refused(error: httparse::Error) -> HttpError {
 }
 
 /// Where `inner`, a part of `head`, lies in it.
-fn part(head: &[u8], inner: &[u8]) -> Result<Part, HttpError> {
+pub(crate) fn part(head: &[u8], inner: &[u8]) -> Result<Part, HttpError> {
     if inner.is_empty() {
         return Ok((0, 0));
     }

@@ -123,15 +123,20 @@ impl fmt::Debug for FieldLines {
 
 /// Writes a field that the builder has no method of its own for.
 fn free_field(out: &mut Vec<u8>, name: &str, value: impl fmt::Display) -> Result<(), HttpError> {
-    let own = ["content-length", "transfer-encoding", "connection", "date"];
-    if own.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+    if reserved_field(name) {
         return Err(HttpError::ResponseField("field is written by the builder"));
     }
     field(out, name, value)
 }
 
+/// Whether the builders have a way of their own for a field.
+pub(crate) fn reserved_field(name: &str) -> bool {
+    let own = ["content-length", "transfer-encoding", "connection", "date"];
+    own.iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
 /// Writes a field, or nothing of it.
-fn field(out: &mut Vec<u8>, name: &str, value: impl fmt::Display) -> Result<(), HttpError> {
+pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: impl fmt::Display) -> Result<(), HttpError> {
     let line = out.len();
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(HttpError::ResponseField("name is not a token"));

@@ -24,6 +24,7 @@ impl HttpError {
             Self::Expectation => 417,
             Self::HeadTooLarge | Self::TooManyHeaders | Self::TrailersTooLarge => 431,
             Self::ResponseField(_) => 500,
+            Self::Reply(_) => 502,
             Self::UnknownMethod | Self::TransferCoding => 501,
             Self::Version => 505,
         }
