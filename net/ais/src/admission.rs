@@ -9,6 +9,8 @@ pub struct Marker {
     pub gateway: String,
     /// When it redirected, in nanoseconds since 1970 (`utm`).
     pub sent_ns: u64,
+    /// Log index of the view of the cluster that it redirected by; 0: not told.
+    pub index: u64,
 }
 
 /// Whether a target serves an object request on its public endpoint: redirected ones always, others only to read and
@@ -29,7 +31,7 @@ mod tests {
 
     #[test]
     fn who_is_served() {
-        let marker = Marker { gateway: "p1".into(), sent_ns: 1 };
+        let marker = Marker { gateway: "p1".into(), sent_ns: 1, index: 0 };
         let check = |method, marked: bool, auth| {
             admit_direct(method, marked.then_some(&marker), auth, "t[x]").map_err(|e| e.status())
         };

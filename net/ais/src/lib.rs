@@ -20,6 +20,7 @@ mod node_json;
 mod object_action;
 mod op;
 mod query;
+mod redirect;
 mod render;
 mod route;
 mod settings_json;
@@ -50,6 +51,7 @@ pub use op::{
     Presence, What,
 };
 pub use query::Query;
+pub use redirect::{Redirect, RedirectBase};
 pub use render::{CONTENT_JSON, CONTENT_MSGPACK, Where, accepts_msgpack, json};
 pub use route::{claims, route};
 pub use settings_json::{assignments, settings_json};

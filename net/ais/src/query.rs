@@ -92,7 +92,8 @@ impl<'q> Query<'q> {
     pub fn marker(&self) -> Option<Marker> {
         let gateway = self.text("pid")?.into_owned();
         let sent_ns = self.text("utm")?.parse().ok()?;
-        Some(Marker { gateway, sent_ns })
+        let index = self.text("vpams").and_then(|index| index.parse().ok()).unwrap_or(0);
+        Some(Marker { gateway, sent_ns, index })
     }
 }
 
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(presence("presence=6"), Err(400));
         assert_eq!(
             Query::parse("pid=p1&utm=5").unwrap().marker(),
-            Some(Marker { gateway: "p1".into(), sent_ns: 5 })
+            Some(Marker { gateway: "p1".into(), sent_ns: 5, index: 0 })
         );
         assert_eq!(Query::parse("pid=p1").unwrap().marker(), None);
     }
