@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_control::{
-    Backend, BackendError, BackendFuture, DiskCounters, LocalEntry, LocalPage, MountpathFacts, RemoteEntry,
-    RemoteOrigin, RemotePage, RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, DiskCounters, LocalEntry, LocalPage, Merge, MountpathFacts,
+    RemoteEntry, RemoteOrigin, RemotePage, RemoteQuery, Upload,
 };
 use weir_origin::{OriginError, OriginsHandle, RemoteBucket};
 use weir_shard::{CommitError, Disk, Op, ShardMetrics, WalkerPort, disk_of, render_metrics};
@@ -50,9 +50,18 @@ impl NodeBackend {
 impl Backend for NodeBackend {
     fn list_page<'a>(&'a self, bucket: &'a Bucket, query: &'a ListQuery) -> BackendFuture<'a, LocalPage> {
         Box::pin(async move {
-            let asked = (0..self.disks.len()).map(|disk| self.page_of(disk, bucket, query));
-            let pages = futures_util::future::try_join_all(asked).await?;
-            Ok(merge(pages, &self.disks, query.limit))
+            let mut merge = Merge::new(query.clone(), self.disks.len());
+            loop {
+                let questions = merge.questions();
+                if questions.is_empty() {
+                    return Ok(merge.finish());
+                }
+                let asked = questions.iter().map(|(disk, query)| self.page_of(*disk, bucket, query));
+                let pages = futures_util::future::try_join_all(asked).await?;
+                for ((disk, _), page) in questions.into_iter().zip(pages) {
+                    merge.answer(disk, local_page(page, &self.disks[disk]));
+                }
+            }
         })
     }
 
@@ -271,43 +280,20 @@ impl Backend for NodeBackend {
     }
 }
 
-/// Joins the disks' pages: every disk gave its first `limit`, so the first `limit` of all of them are right.
-fn merge(pages: Vec<weir_store::Page>, disks: &[Disk], limit: usize) -> LocalPage {
-    let more = pages.iter().any(|p| p.next.is_some());
-    let mut entries = Vec::new();
-    let mut prefixes: Vec<String> = Vec::new();
-    for (page, disk) in pages.into_iter().zip(disks) {
-        let mountpath: Arc<str> = disk.path.display().to_string().into();
-        let entry = |e: weir_store::Entry| LocalEntry {
-            name: e.name,
-            record: e.record,
-            mountpath: mountpath.clone(),
-        };
-        entries.extend(page.entries.into_iter().map(entry));
-        prefixes.extend(page.common_prefixes);
+/// A disk's page as the control core takes it.
+fn local_page(page: weir_store::Page, disk: &Disk) -> LocalPage {
+    let mountpath: Arc<str> = disk.path.display().to_string().into();
+    let entry = |e: weir_store::Entry| LocalEntry {
+        name: e.name,
+        record: e.record,
+        mountpath: mountpath.clone(),
+        target: Arc::default(),
+    };
+    LocalPage {
+        entries: page.entries.into_iter().map(entry).collect(),
+        common_prefixes: page.common_prefixes,
+        next: page.next,
     }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    prefixes.sort();
-    prefixes.dedup();
-    let total = entries.len() + prefixes.len();
-    let mut kept = LocalPage::default();
-    let (mut entries, mut prefixes) = (entries.into_iter().peekable(), prefixes.into_iter().peekable());
-    let mut last = String::new();
-    for _ in 0..limit {
-        let entry_first = match (entries.peek(), prefixes.peek()) {
-            (Some(e), Some(p)) => e.name.as_str() < p.as_str(),
-            (Some(_), None) => true,
-            (None, Some(_)) => false,
-            (None, None) => break,
-        };
-        if entry_first {
-            kept.entries.extend(entries.next().inspect(|e| last = e.name.to_string()));
-        } else {
-            kept.common_prefixes.extend(prefixes.next().inspect(|p| last.clone_from(p)));
-        }
-    }
-    kept.next = (more || total > limit).then_some(last).filter(|_| limit > 0 && total > 0);
-    kept
 }
 
 fn remote_bucket(bucket: &Bucket, origin: &RemoteOrigin) -> RemoteBucket {

@@ -111,6 +111,8 @@ pub struct LocalEntry {
     pub record: Record,
     /// Root of the mountpath that holds it.
     pub mountpath: Arc<str>,
+    /// ID of the target that holds it; empty: this node's.
+    pub target: Arc<str>,
 }
 
 /// An open multipart upload.

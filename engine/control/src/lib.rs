@@ -18,6 +18,7 @@ mod disks;
 mod error;
 mod figures;
 mod finds;
+mod gather;
 mod handle;
 mod raft;
 mod request;
@@ -30,6 +31,7 @@ pub use backend::{
 };
 pub use config::{ControlConfig, Identity, SNAPSHOT_ENTRIES};
 pub use error::ControlError;
+pub use gather::Merge;
 pub use handle::ControlHandle;
 pub use raft::command::{Applied, Command, Refused};
 pub use request::{ControlOp, ControlRequest, ControlResponse, Overloaded};

@@ -182,6 +182,7 @@ fn held(entry: &LocalEntry, bucket: &Bucket, msg: &LsoMsg, target: &str) -> LsoE
     let own_version = || if record.version == 0 { String::new() } else { record.version.to_string() };
     let version = remote_version.unwrap_or_else(own_version);
     let custom = if msg.wants("custom") { custom_of(record, bucket.provider) } else { CustomMeta::default() };
+    let node = if entry.target.is_empty() { target } else { &*entry.target };
     let in_parts = !record.part_runs.is_empty() || record.parts_beside;
     let chunked = if in_parts { EntryFlags::CHUNKED } else { EntryFlags::default() };
     let facts = EntryFacts {
@@ -191,7 +192,7 @@ fn held(entry: &LocalEntry, bucket: &Bucket, msg: &LsoMsg, target: &str) -> LsoE
         atime_ns: record.modified_ns,
         version: &version,
         custom: Some(&custom),
-        location: Some(Location { node: target, mountpath: &entry.mountpath }),
+        location: Some(Location { node, mountpath: &entry.mountpath }),
         copies: record.copies.into(),
         flags: EntryFlags::CACHED | chunked,
     };

@@ -121,6 +121,7 @@ impl Backend for Memory {
             name: ObjectName::new(name).unwrap(),
             record,
             mountpath: "/mp1".into(),
+            target: "".into(),
         };
         ready(Ok(LocalPage {
             entries: found.entries.into_iter().map(entry).collect(),

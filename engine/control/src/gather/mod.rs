@@ -1,0 +1,5 @@
+//! What several holders know of a bucket, joined.
+
+mod merge;
+
+pub use merge::Merge;
