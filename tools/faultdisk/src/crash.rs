@@ -1,23 +1,21 @@
 //! Power loss, tried: record a workload on a fresh file system, rebuild the disk of many moments, let the file system
-//! recover each, and ask a checker whether what was promised is there.
+//! recover each, and ask a checker whether what was promised is there ([`crate::bench`]).
 //!
-//! The checker gets `FAULTDISK_MNT` (the mounted file system) and `FAULTDISK_ALLOWED` (what may be found, by
-//! [`crate::history::write_allowed`]). It prints a line that begins with `lost` or `torn` for each broken promise and
-//! exits 0; any other exit means that recovery itself failed. The workload gets `FAULTDISK_MNT` and `FAULTDISK_SEQ`.
+//! The workload gets `FAULTDISK_MNT` (the mounted file system), `FAULTDISK_SEQ` (the file with the number of records so
+//! far) and `FAULTDISK_SEED` (another one for each run).
 
 use crate::RigError;
-use crate::disk::{Backing, Rebuilt, Recorded};
+use crate::disk::Recorded;
 use crate::fuse::Served;
-use crate::history::{History, write_allowed};
-use crate::log::Log;
-use crate::replay;
+use crate::history::History;
 use crate::rig::{Fs, Loop, Mounted, Scratch};
 use crate::rng::Rng;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// The programs under test.
 #[derive(Debug, Clone)]
@@ -37,13 +35,15 @@ pub struct Plan {
     pub disk_bytes: u64,
     /// Crash images to make.
     pub images: u64,
-    /// Chooses the crash points and what survives.
+    /// Chooses what the workload does, the crash points and what survives.
     pub seed: u64,
-    /// Where the log, the history and the images are kept while the run lasts.
+    /// Images that are checked at once.
+    pub jobs: usize,
+    /// Where the log, the history and the recorded disk are kept while the run lasts.
     pub scratch: PathBuf,
 }
 
-/// What a run found.
+/// What one run found, or several together.
 #[derive(Debug, Default, Clone)]
 pub struct Report {
     /// Records of the disk, flushes included.
@@ -60,6 +60,8 @@ pub struct Report {
     pub torn: u64,
     /// Images that did not mount or that the checker could not read.
     pub broken: u64,
+    /// How long it took, recording included.
+    pub took: Duration,
     /// The first findings, each with the point and seed that show it again.
     pub findings: Vec<String>,
 }
@@ -71,6 +73,34 @@ impl Report {
     /// No promise was broken.
     pub fn clean(&self) -> bool {
         self.lost + self.torn + self.broken == 0
+    }
+
+    /// Counts one image and what was found on it.
+    pub fn image(&mut self, point: Point, findings: &[String]) {
+        self.images += 1;
+        self.bad_images += u64::from(!findings.is_empty());
+        for line in findings {
+            match line.split_ascii_whitespace().next() {
+                Some("lost") => self.lost += 1,
+                Some("torn") => self.torn += 1,
+                _ => self.broken += 1,
+            }
+            if self.findings.len() < FINDINGS_MAX {
+                self.findings.push(format!("--until {} --seed {}: {line}", point.until, point.seed));
+            }
+        }
+    }
+
+    /// Adds what another run found; its findings are told by its own report.
+    pub fn add(&mut self, run: &Self) {
+        self.records += run.records;
+        self.acked += run.acked;
+        self.images += run.images;
+        self.bad_images += run.bad_images;
+        self.lost += run.lost;
+        self.torn += run.torn;
+        self.broken += run.broken;
+        self.took += run.took;
     }
 }
 
@@ -110,7 +140,10 @@ pub fn record(plan: &Plan, workload: &[OsString], dir: &Path) -> Result<History,
     let device = Loop::attach(&served.disk())?;
     device.format(plan.fs)?;
     let mounted = Mounted::new(device.device(), &mnt, plan.fs)?;
-    let history = run_workload(workload, &mnt, &served.seq(), &dir.join("history"))?;
+    let mut workload = command(workload)?;
+    workload.env("FAULTDISK_MNT", &mnt).env("FAULTDISK_SEQ", served.seq());
+    workload.env("FAULTDISK_SEED", plan.seed.to_string());
+    let history = run_workload(workload, &dir.join("history"))?;
     mounted.unmount()?;
     if history.ops().iter().all(|op| op.acked.is_none()) {
         return Err(RigError::Void("the workload acknowledged nothing".into()));
@@ -118,11 +151,10 @@ pub fn record(plan: &Plan, workload: &[OsString], dir: &Path) -> Result<History,
     Ok(history)
 }
 
-fn run_workload(words: &[OsString], mnt: &Path, seq: &Path, keep: &Path) -> Result<History, RigError> {
-    let text = format!("{words:?}");
+fn run_workload(mut command: Command, keep: &Path) -> Result<History, RigError> {
+    let text = format!("{command:?}");
     let fail = |reason: String| RigError::Command { command: text.clone(), reason };
-    let mut command = command(words)?;
-    command.env("FAULTDISK_MNT", mnt).env("FAULTDISK_SEQ", seq).stdout(Stdio::piped()).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stdin(Stdio::null());
     let mut child = command.spawn().map_err(|e| fail(e.to_string()))?;
     let mut history = History::default();
     let mut kept = std::fs::File::create(keep).map_err(RigError::io("create", keep))?;
@@ -143,7 +175,8 @@ fn run_workload(words: &[OsString], mnt: &Path, seq: &Path, keep: &Path) -> Resu
     Ok(history)
 }
 
-fn command(words: &[OsString]) -> Result<Command, RigError> {
+/// The command of these words.
+pub(crate) fn command(words: &[OsString]) -> Result<Command, RigError> {
     let (program, arguments) =
         words.split_first().ok_or_else(|| RigError::Void("no command was given".into()))?;
     let mut command = Command::new(program);
@@ -151,106 +184,24 @@ fn command(words: &[OsString]) -> Result<Command, RigError> {
     Ok(command)
 }
 
-/// Rebuilds and checks each of `points`, which are in the order of the log.
-pub fn check(
-    plan: &Plan,
-    programs: &Programs,
-    dir: &Path,
-    history: &History,
-    points: &[Point],
-) -> Result<Report, RigError> {
-    let log = Log::open(&dir.join("log"))?;
-    let bench = Bench::new(plan)?;
-    let mut report = Report {
-        records: log.records().len() as u64,
-        acked: history.acked(u64::MAX) as u64,
-        images: points.len() as u64,
-        ..Report::default()
-    };
-    let mut from = 0;
-    for point in points {
-        {
-            let mut disk = bench.disk();
-            disk.reset();
-            from = replay::apply_durable(&log, from, point.until, |at, data| disk.put_base(at, data))?;
-            let put =
-                |at, data: &[u8]| disk.write(at, data).map_err(RigError::io("write", "the rebuilt disk"));
-            replay::apply_survivors(&log, point.until, point.seed, plan.fs.sector_bytes(), put)?;
-        }
-        write_allowed(&bench.allowed, &history.allowed(point.until))?;
-        let findings = bench.ask(plan.fs, &programs.check)?;
-        report.bad_images += u64::from(!findings.is_empty());
-        for line in findings {
-            note(&mut report, *point, &line);
-        }
-    }
-    Ok(report)
-}
-
-fn note(report: &mut Report, point: Point, line: &str) {
-    match line.split_ascii_whitespace().next() {
-        Some("lost") => report.lost += 1,
-        Some("torn") => report.torn += 1,
-        _ => report.broken += 1,
-    }
-    if report.findings.len() < FINDINGS_MAX {
-        report.findings.push(format!("--until {} --seed {}: {line}", point.until, point.seed));
-    }
-}
-
-/// A rebuilt disk under one loop device, mounted anew for each image.
-struct Bench {
-    // In the order in which they must go.
-    device: Loop,
-    _served: Served,
-    disk: Arc<Mutex<Rebuilt>>,
-    mnt: PathBuf,
-    allowed: PathBuf,
-    _scratch: Scratch,
-}
-
-impl Bench {
-    fn new(plan: &Plan) -> Result<Self, RigError> {
-        let scratch = Scratch::new(&plan.scratch)?;
-        let disk = Rebuilt::create(&scratch.path().join("base"), plan.disk_bytes)?;
-        let disk = Arc::new(Mutex::new(disk));
-        let served = Served::start(&scratch.dir("fuse")?, disk.clone())?;
-        let device = Loop::attach(&served.disk())?;
-        let (mnt, allowed) = (scratch.dir("mnt")?, scratch.path().join("allowed"));
-        Ok(Self { device, _served: served, disk, mnt, allowed, _scratch: scratch })
-    }
-
-    fn disk(&self) -> MutexGuard<'_, Rebuilt> {
-        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Mounts the disk as it is and runs the checker; its findings.
-    fn ask(&self, fs: Fs, check: &[OsString]) -> Result<Vec<String>, RigError> {
-        let mounted = match Mounted::new(self.device.device(), &self.mnt, fs) {
-            Ok(mounted) => mounted,
-            Err(e) => return Ok(vec![format!("broken file system: {e}")]),
-        };
-        let mut command = command(check)?;
-        let command = command.env("FAULTDISK_MNT", &self.mnt).env("FAULTDISK_ALLOWED", &self.allowed);
-        let output = command.stdin(Stdio::null()).output();
-        let output =
-            output.map_err(|e| RigError::Command { command: format!("{check:?}"), reason: e.to_string() })?;
-        mounted.unmount()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let is_finding = |l: &&str| l.starts_with("lost ") || l.starts_with("torn ");
-        let mut findings: Vec<String> = text.lines().filter(is_finding).map(str::to_owned).collect();
-        if !output.status.success() {
-            let error = String::from_utf8_lossy(&output.stderr);
-            let last = error.lines().next_back().unwrap_or("no message").to_owned();
-            findings.push(format!("broken recovery: the checker ended with {}: {last}", output.status));
-        }
-        Ok(findings)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reports_add_up() {
+        let point = Point { until: 7, seed: 8 };
+        let mut run = Report { acked: 5, ..Report::default() };
+        run.image(point, &[]);
+        assert!(run.clean());
+        run.image(point, &["lost a: gone".into(), "torn b: half".into(), "broken file system: no".into()]);
+        let mut sum = Report::default();
+        sum.add(&run);
+        sum.add(&run);
+        let Report { images, bad_images, lost, torn, broken, acked, .. } = sum;
+        assert_eq!((images, bad_images, lost, torn, broken, acked), (4, 2, 2, 2, 2, 10));
+        assert!(!sum.clean() && run.findings[0] == "--until 7 --seed 8: lost a: gone");
+    }
 
     #[test]
     fn points_are_ordered_and_lean_to_acknowledgements() {

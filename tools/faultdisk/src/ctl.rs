@@ -13,7 +13,7 @@
 //! | `seq` | (answers the number of records) |
 
 use crate::RigError;
-use crate::disk::{Backing, Recorded};
+use crate::disk::Recorded;
 use nix::errno::Errno;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

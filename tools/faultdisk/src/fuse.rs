@@ -6,7 +6,7 @@
 
 use crate::RigError;
 use crate::ctl::Access;
-use crate::disk::Backing;
+use crate::disk::Recorded;
 use crate::log::WRITE_BYTES_MAX;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -57,8 +57,8 @@ pub struct Served {
 }
 
 impl Served {
-    /// Mounts `backing` at the existing directory `mount_point` and serves it on a thread.
-    pub fn start<B: Backing + 'static>(mount_point: &Path, backing: Arc<Mutex<B>>) -> Result<Self, RigError> {
+    /// Mounts `disk` at the existing directory `mount_point` and serves it on a thread.
+    pub fn start(mount_point: &Path, disk: Arc<Mutex<Recorded>>) -> Result<Self, RigError> {
         let device = OpenOptions::new().read(true).write(true).open("/dev/fuse");
         let device = device.map_err(RigError::io("open", "/dev/fuse"))?;
         let options = format!(
@@ -68,7 +68,7 @@ impl Served {
         mount(Some("faultdisk"), mount_point, Some("fuse"), MsFlags::empty(), Some(options.as_str()))
             .map_err(RigError::io("mount", mount_point))?;
         let thread = std::thread::Builder::new().name("faultdisk".into()).spawn(move || {
-            Server { device, backing }.run();
+            Server { device, disk }.run();
         });
         let thread = thread.map_err(RigError::io("start a thread for", mount_point))?;
         Ok(Self { mount_point: mount_point.to_owned(), thread: Some(thread) })
@@ -106,9 +106,9 @@ impl Drop for Served {
     }
 }
 
-struct Server<B> {
+struct Server {
     device: File,
-    backing: Arc<Mutex<B>>,
+    disk: Arc<Mutex<Recorded>>,
 }
 
 enum Answer {
@@ -118,7 +118,7 @@ enum Answer {
     End,
 }
 
-impl<B: Backing> Server<B> {
+impl Server {
     fn run(mut self) {
         let mut buffer = vec![0; WRITE_BYTES_MAX as usize + 4096];
         loop {
@@ -150,8 +150,8 @@ impl<B: Backing> Server<B> {
         }
     }
 
-    fn disk(&self) -> MutexGuard<'_, B> {
-        self.backing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn disk(&self) -> MutexGuard<'_, Recorded> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answer(&self, opcode: u32, node: u64, body: &[u8]) -> Answer {

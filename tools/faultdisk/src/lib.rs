@@ -7,6 +7,7 @@
 //!
 //! Needs root, `/dev/fuse`, a loop device and the `mkfs` of the file system ([`rig::missing`] names what is not there).
 
+pub mod bench;
 pub mod crash;
 pub mod ctl;
 pub mod disk;
@@ -15,6 +16,7 @@ pub mod fuse;
 pub mod history;
 pub mod log;
 pub mod posix;
+pub mod rebuilt;
 pub mod replay;
 pub mod rig;
 pub mod rng;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use weir_faultdisk::crash::{self, Plan, Point, Programs, Report};
 use weir_faultdisk::disk::Recorded;
 use weir_faultdisk::fuse::Served;
@@ -12,7 +13,7 @@ use weir_faultdisk::history::{History, read_allowed};
 use weir_faultdisk::log::Log;
 use weir_faultdisk::posix::{self, Plant};
 use weir_faultdisk::rig::{self, Fs};
-use weir_faultdisk::{RigError, ctl, replay};
+use weir_faultdisk::{RigError, bench, ctl, replay};
 
 #[derive(Parser)]
 #[command(about = "A disk that can lose power", version)]
@@ -48,14 +49,17 @@ enum Command {
         #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..))]
         sector: u64,
     },
-    /// Record a workload, then check the disk of many moments
+    /// Record a workload, then check the disk of many moments; a second time with the next seed, until there are enough
     Crash {
         #[command(flatten)]
         run: Run,
         /// Crash images
         #[arg(long, default_value_t = 200)]
         images: u64,
-        /// Keep the log and the history here
+        /// Crash images of each recorded run: another run is another history
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+        images_of_a_run: u64,
+        /// Keep the logs and histories below here, by the seed of the run
         #[arg(long)]
         keep: Option<PathBuf>,
         /// Checker, a shell command
@@ -93,7 +97,7 @@ enum Command {
     PosixWorkload {
         #[arg(long, default_value_t = 200)]
         ops: u64,
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, env = "FAULTDISK_SEED", default_value_t = 1)]
         seed: u64,
         #[arg(long, value_enum, default_value = "none")]
         plant: Plant,
@@ -111,6 +115,9 @@ struct Run {
     /// Size of the disk in MiB
     #[arg(long, default_value_t = 512)]
     size_mib: u64,
+    /// Images that are checked at once; 0: as many as keep this machine busy
+    #[arg(long, default_value_t = 0)]
+    jobs: usize,
     /// Directory for temporary files
     #[arg(long, default_value = "/tmp")]
     scratch: PathBuf,
@@ -118,9 +125,15 @@ struct Run {
 
 impl Run {
     fn plan(&self, images: u64) -> Plan {
-        let scratch = self.scratch.clone();
-        Plan { fs: self.fs, disk_bytes: self.size_mib << 20, images, seed: self.seed, scratch }
+        let Self { fs, seed, .. } = *self;
+        let jobs = if self.jobs == 0 { jobs() } else { self.jobs };
+        Plan { fs, disk_bytes: self.size_mib << 20, images, seed, jobs, scratch: self.scratch.clone() }
     }
+}
+
+/// An image waits for locks and grace periods of the kernel as long as it computes.
+fn jobs() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn main() -> ExitCode {
@@ -149,35 +162,15 @@ fn run(command: Command) -> Result<ExitCode, RigError> {
             Ok(ExitCode::from(u8::from(!reply.starts_with("ok"))))
         }
         Command::Replay { log, img_out, until, seed, sector } => rebuild(&log, &img_out, until, seed, sector),
-        Command::Crash { run, images, keep, check, must_find, workload } => {
+        Command::Crash { run, images, images_of_a_run, keep, check, must_find, workload } => {
             let programs = Programs { workload, check: shell(check) };
-            let plan = run.plan(images);
-            // What a planted mistake leaves is not worth keeping.
-            let scratch = rig::Scratch::new(&plan.scratch)?;
-            let keep = keep.or_else(|| must_find.then(|| scratch.path().to_owned()));
-            let Some(report) = crash_run(&plan, &programs, keep.as_deref())? else {
-                say("0 passed, 0 failed, 1 skipped");
-                return Ok(ExitCode::SUCCESS);
-            };
-            print_report(plan.fs, &report, if must_find { 1 } else { usize::MAX });
-            let good = report.clean() != must_find;
-            if must_find {
-                say(if good {
-                    "1 passed, 0 failed"
-                } else {
-                    "the planted mistake was not found\n0 passed, 1 failed"
-                });
-            } else {
-                say(&format!("{} passed, {} failed", report.images - report.bad_images, report.bad_images));
-            }
-            Ok(ExitCode::from(u8::from(!good)))
+            crash_runs(&run.plan(images), &programs, images_of_a_run, keep, must_find)
         }
         Command::Check { run, keep, until, check } => {
             let history = History::read(&keep.join("history"))?;
             let point = Point { until, seed: run.seed };
-            let programs = Programs { workload: Vec::new(), check: shell(check) };
-            let report = crash::check(&run.plan(1), &programs, &keep, &history, &[point])?;
-            print_report(run.fs, &report, usize::MAX);
+            let report = bench::check(&run.plan(1), &shell(check), &keep, &history, &[point])?;
+            print_report(run.fs.name(), &report, usize::MAX);
             Ok(ExitCode::from(u8::from(!report.clean())))
         }
         Command::SelfTest { images, seed, scratch } => self_test(images, seed, &scratch),
@@ -230,19 +223,60 @@ fn rebuild(log: &Path, out: &Path, until: u64, seed: u64, sector: u64) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
+/// All images, of as many recorded runs as they take, and what they come to.
+fn crash_runs(
+    plan: &Plan,
+    programs: &Programs,
+    images_of_a_run: u64,
+    keep: Option<PathBuf>,
+    must_find: bool,
+) -> Result<ExitCode, RigError> {
+    // What a planted mistake leaves is not worth keeping.
+    let scratch = rig::Scratch::new(&plan.scratch)?;
+    let keep = keep.or_else(|| must_find.then(|| scratch.path().to_owned()));
+    let mut sum = Report::default();
+    let mut seed = plan.seed;
+    while sum.images < plan.images {
+        let images = images_of_a_run.min(plan.images - sum.images);
+        let keep = keep.as_ref().map(|dir| dir.join(seed.to_string()));
+        let Some(report) = crash_run(&Plan { images, seed, ..plan.clone() }, programs, keep.as_deref())?
+        else {
+            say("0 passed, 0 failed, 1 skipped");
+            return Ok(ExitCode::SUCCESS);
+        };
+        print_report(
+            &format!("{}, seed {seed}", plan.fs.name()),
+            &report,
+            if must_find { 1 } else { usize::MAX },
+        );
+        sum.add(&report);
+        seed += 1;
+    }
+    print_report(plan.fs.name(), &sum, 0);
+    let good = sum.clean() != must_find;
+    say(&match (must_find, good) {
+        (false, _) => format!("{} passed, {} failed", sum.images - sum.bad_images, sum.bad_images),
+        (true, true) => "1 passed, 0 failed".into(),
+        (true, false) => "the planted mistake was not found\n0 passed, 1 failed".into(),
+    });
+    Ok(ExitCode::from(u8::from(!good)))
+}
+
 /// One recorded run and its images; nothing where the machine cannot.
 fn crash_run(plan: &Plan, programs: &Programs, keep: Option<&Path>) -> Result<Option<Report>, RigError> {
     if let Some(missing) = rig::missing(plan.fs) {
         say(&format!("skipped: power loss on {} needs {missing}, which is not here", plan.fs.name()));
         return Ok(None);
     }
+    let begin = Instant::now();
     let scratch = rig::Scratch::new(&plan.scratch)?;
     let dir = keep.unwrap_or(scratch.path());
     std::fs::create_dir_all(dir).map_err(RigError::io("create", dir))?;
     let history = crash::record(plan, &programs.workload, dir)?;
     let records = Log::open(&dir.join("log"))?.records().len() as u64;
     let points = crash::points(&history, records, plan.images, plan.seed);
-    let report = crash::check(plan, programs, dir, &history, &points)?;
+    let mut report = bench::check(plan, &programs.check, dir, &history, &points)?;
+    report.took = begin.elapsed();
     if !report.clean() && keep.is_none() {
         keep_for_reproduction(plan, programs, dir)?;
     }
@@ -251,7 +285,8 @@ fn crash_run(plan: &Plan, programs: &Programs, keep: Option<&Path>) -> Result<Op
 
 /// A workload is not the same twice: what reproduces a finding is its log, kept, with the point and seed printed.
 fn keep_for_reproduction(plan: &Plan, programs: &Programs, dir: &Path) -> Result<(), RigError> {
-    let kept = plan.scratch.join(format!("faultdisk-found-{}-{}", plan.fs.name(), std::process::id()));
+    let kept =
+        plan.scratch.join(format!("faultdisk-found-{}-{}-{}", plan.fs.name(), std::process::id(), plan.seed));
     std::fs::create_dir_all(&kept).map_err(RigError::io("create", &kept))?;
     for name in ["log", "history"] {
         std::fs::copy(dir.join(name), kept.join(name)).map_err(RigError::io("copy", dir.join(name)))?;
@@ -268,19 +303,16 @@ fn keep_for_reproduction(plan: &Plan, programs: &Programs, dir: &Path) -> Result
 }
 
 /// The first `findings` of a report and its totals.
-fn print_report(fs: Fs, r: &Report, findings: usize) {
+fn print_report(what: &str, r: &Report, findings: usize) {
     for finding in r.findings.iter().take(findings) {
         say(finding);
     }
+    let took = r.took.as_secs_f64();
+    let rate = if took > 0.0 { format!(", {:.1} a second", r.images as f64 / took) } else { String::new() };
     say(&format!(
-        "{}: {} crash images of {} acknowledged operations in {} records: {} lost, {} torn, {} not recovered",
-        fs.name(),
-        r.images,
-        r.acked,
-        r.records,
-        r.lost,
-        r.torn,
-        r.broken
+        "{what}: {} crash images of {} acknowledged operations in {} records{rate}: {} lost, {} torn, {} not \
+         recovered",
+        r.images, r.acked, r.records, r.lost, r.torn, r.broken
     ));
 }
 
@@ -296,7 +328,8 @@ fn self_test(images: u64, seed: u64, scratch: &Path) -> Result<ExitCode, RigErro
         ] {
             let workload = vec![own.clone(), "posix-workload".into(), "--plant".into(), name.into()];
             let programs = Programs { workload, check: vec![own.clone(), "posix-check".into()] };
-            let plan = Plan { fs, disk_bytes: 512 << 20, images, seed, scratch: scratch.to_owned() };
+            let plan =
+                Plan { fs, disk_bytes: 512 << 20, images, seed, jobs: jobs(), scratch: scratch.to_owned() };
             let dir = rig::Scratch::new(scratch)?;
             let Some(report) = crash_run(&plan, &programs, Some(dir.path()))? else {
                 skipped += 1;
@@ -305,7 +338,7 @@ fn self_test(images: u64, seed: u64, scratch: &Path) -> Result<ExitCode, RigErro
             let right = report.clean() == (plant == Plant::None);
             let verdict = if right { "as it must" } else { "WRONG" };
             say(&format!("{} planted, {verdict}:", if plant == Plant::None { "nothing" } else { name }));
-            print_report(fs, &report, if right { 1 } else { usize::MAX });
+            print_report(fs.name(), &report, if right { 1 } else { usize::MAX });
             if right { passed += 1 } else { failed += 1 }
         }
     }

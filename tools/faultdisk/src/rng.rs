@@ -37,11 +37,10 @@ impl Rng {
 
     /// `bytes` bytes of the stream.
     pub fn bytes(&mut self, bytes: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(bytes + 8);
-        while out.len() < bytes {
-            out.extend_from_slice(&self.bits().to_le_bytes());
+        let mut out = vec![0; bytes];
+        for piece in out.chunks_mut(8) {
+            piece.copy_from_slice(&self.bits().to_le_bytes()[..piece.len()]);
         }
-        out.truncate(bytes);
         out
     }
 }
@@ -54,6 +53,7 @@ mod tests {
     fn known_values() {
         let mut rng = Rng::new(0);
         assert_eq!([rng.bits(), rng.bits()], [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4]);
+        assert_eq!(Rng::new(0).bytes(11), [0xaf, 0xcd, 0x1d, 0x7b, 0x39, 0xa8, 0x20, 0xe2, 0xf4, 0x65, 0xb9]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ enum Command {
         /// Clients, each with names of its own
         #[arg(long, default_value_t = 6)]
         clients: u64,
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, env = "FAULTDISK_SEED", default_value_t = 1)]
         seed: u64,
         /// A step that is left out
         #[arg(long, value_enum, default_value = "nothing")]
