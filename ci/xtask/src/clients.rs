@@ -1,6 +1,6 @@
 //! Real clients against a real node: two virtual environments, one for each generation of the SDK.
 
-use crate::steps::{self, Steps, program, root, target};
+use crate::steps::{Build, Steps, program, root, target};
 use std::path::PathBuf;
 
 /// The generations of the `aistore` SDK in use. The first environment also has boto3 and aws.
@@ -8,7 +8,7 @@ const SDKS: [&str; 2] = ["2.0.0", "1.26.0"];
 
 /// Builds what the suites start.
 pub(crate) fn build(steps: &mut Steps) {
-    steps::build(steps, &["weir", "weir-faultdisk"]);
+    Build::asked().make(steps, &["weir", "weir-faultdisk"]);
 }
 
 /// The suites, with nodes of `shards` shards: all of them with the newer SDK, its own with the older.
@@ -17,7 +17,7 @@ pub(crate) fn run(steps: &mut Steps, shards: &str, arguments: &[String]) {
         let Some(pytest) = pytest(steps, sdk) else { continue };
         let suite = if sdk == SDKS[0] { "ci/clients" } else { "ci/clients/test_aistore.py" };
         let mut command = program(&pytest, &[suite]);
-        command.args(arguments).env("WEIR_BIN", steps::binary("weir")).env("WEIR_SHARDS", shards);
+        command.args(arguments).env("WEIR_BIN", Build::asked().binary("weir")).env("WEIR_SHARDS", shards);
         steps.command(&format!("clients with aistore {sdk}, {shards} shards"), command);
     }
 }
@@ -26,7 +26,7 @@ pub(crate) fn run(steps: &mut Steps, shards: &str, arguments: &[String]) {
 pub(crate) fn one(steps: &mut Steps, test: &str, arguments: &[&str]) {
     let Some(pytest) = pytest(steps, SDKS[0]) else { return };
     let mut command = program(&pytest, &[&format!("ci/clients/{test}"), "-s"]);
-    command.args(arguments).env("WEIR_BIN", steps::binary("weir"));
+    command.args(arguments).env("WEIR_BIN", Build::asked().binary("weir"));
     steps.command(test, command);
 }
 

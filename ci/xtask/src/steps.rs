@@ -44,22 +44,34 @@ pub(crate) fn target() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
-/// Whether what is started is built for speed: `WEIR_PROFILE=release`. The default shares its build with the tests.
-fn is_release() -> bool {
-    std::env::var("WEIR_PROFILE").is_ok_and(|profile| profile == "release")
+/// How what is started is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// As the tests are, sharing their build.
+    Debug,
+    /// For speed.
+    Release,
 }
 
-/// A program of this workspace, as [`build`] leaves it.
-pub(crate) fn binary(name: &str) -> PathBuf {
-    target().join(if is_release() { "release" } else { "debug" }).join(name)
-}
+impl Build {
+    /// What `WEIR_PROFILE` says (`release`); as the tests where it says nothing.
+    pub(crate) fn asked() -> Self {
+        let release = std::env::var("WEIR_PROFILE").is_ok_and(|profile| profile == "release");
+        if release { Self::Release } else { Self::Debug }
+    }
 
-/// Builds the programs of these packages.
-pub(crate) fn build(steps: &mut Steps, packages: &[&str]) -> bool {
-    let mut arguments = vec!["build", "--quiet"];
-    arguments.extend(packages.iter().flat_map(|package| ["-p", package]));
-    arguments.extend(is_release().then_some("--release"));
-    steps.command("programs under test", cargo(&arguments))
+    /// Builds the programs of these packages.
+    pub(crate) fn make(self, steps: &mut Steps, packages: &[&str]) -> bool {
+        let mut arguments = vec!["build", "--quiet"];
+        arguments.extend(packages.iter().flat_map(|package| ["-p", package]));
+        arguments.extend((self == Self::Release).then_some("--release"));
+        steps.command("programs under test", cargo(&arguments))
+    }
+
+    /// A program of this workspace, as [`Build::make`] leaves it.
+    pub(crate) fn binary(self, name: &str) -> PathBuf {
+        target().join(if self == Self::Release { "release" } else { "debug" }).join(name)
+    }
 }
 
 /// The compiler's host triple.
