@@ -1,7 +1,9 @@
 //! Whole-object checksums, computed as bytes pass.
 
-use md5::Digest as _;
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use crate::md5::Md5;
 
 /// Kinds of whole-object checksum. The first seven are AIS's (`cmn/cos/cksum.go`), the rest S3's flexible ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -114,7 +116,7 @@ pub struct Hasher(State);
 enum State {
     None,
     Xx(ChecksumKind, Box<xxhash_rust::xxh64::Xxh64>),
-    Md5(Box<md5::Md5>),
+    Md5(Box<Md5>),
     Crc(ChecksumKind, Box<crc_fast::Digest>),
     Sha1(Box<sha1::Sha1>),
     Sha256(Box<sha2::Sha256>),
@@ -151,13 +153,21 @@ impl Hasher {
         }
     }
 
+    /// The running MD5, if it is one: several may go on together ([`crate::md5::update_together`]).
+    pub fn md5_mut(&mut self) -> Option<&mut Md5> {
+        match &mut self.0 {
+            State::Md5(md5) => Some(md5),
+            _ => None,
+        }
+    }
+
     /// The checksum of all bytes taken.
     pub fn finish(self) -> Checksum {
         let of = |kind, value| Checksum { kind, value };
         match self.0 {
             State::None => Checksum::NONE,
             State::Xx(kind, h) => of(kind, h.digest().to_be_bytes().to_vec()),
-            State::Md5(h) => of(ChecksumKind::Md5, h.finalize().to_vec()),
+            State::Md5(h) => of(ChecksumKind::Md5, h.finish().to_vec()),
             State::Crc(kind, h) => {
                 let bytes = h.finalize().to_be_bytes();
                 of(kind, bytes[8 - kind.value_bytes()..].to_vec())

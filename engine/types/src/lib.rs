@@ -8,8 +8,10 @@ pub mod checksum;
 mod combine;
 mod custom;
 pub mod limits;
+pub mod md5;
 mod object;
 mod range;
+mod template;
 
 pub use access::Access;
 pub use bucket::{Bucket, BucketName, BucketNameError, Namespace, Provider};
@@ -18,3 +20,4 @@ pub use combine::combine_crc;
 pub use custom::{CustomMeta, CustomMetaError, RESERVED_META_PREFIX};
 pub use object::{ObjectName, ObjectNameError};
 pub use range::{ByteRange, RangeError, RangeSpec};
+pub use template::Template;

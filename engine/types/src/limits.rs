@@ -52,6 +52,10 @@ pub const COMMIT_BATCH_MAX: usize = 64;
 
 /// Largest object whose content goes through its mountpath's journal, in bytes.
 pub const JOURNAL_OBJECT_BYTES_MAX: u64 = 64 << 10;
+/// Memory of one mountpath for the content of such objects on its way to the committer and in its hands, in bytes: of those
+/// that wait in its queue, and of one batch.
+pub const COMMIT_BODIES_BYTES_MAX: usize =
+    (COMMIT_QUEUE_MAX + COMMIT_BATCH_MAX) * JOURNAL_OBJECT_BYTES_MAX as usize;
 /// Name and client-given metadata of an object that goes through the journal, in bytes: its record then fits into an
 /// attribute of every file system.
 pub const JOURNAL_ATTRS_BYTES_MAX: usize = 600;
@@ -136,6 +140,14 @@ pub const RING_ENTRIES: u32 = 1024;
 pub const DISK_RING_ENTRIES: u32 = 256;
 /// Disk rings of one reactor: mountpaths of one node.
 pub const DISK_RINGS_MAX: usize = 128;
+/// Mountpaths of a node, those out of service included.
+pub const MOUNTPATHS_MAX: usize = 64;
+/// Objects that a resilver moves at the same time.
+pub const RESILVER_OBJECTS_MAX: usize = 16;
+/// Seconds that a change waits for the set of disks to change, before it is refused.
+pub const DISK_CHANGE_SECONDS_MAX: u64 = 10;
+/// Reads that a disk may fail before it is taken out of service; a failed write takes it out at once.
+pub const DISK_READ_ERRORS_MAX: u64 = 8;
 /// Microseconds a reactor looks for work before it sleeps in the kernel.
 pub const SPIN_MICROS: u64 = 50;
 /// Tasks of one shard: each connection has one, some start another.
@@ -167,6 +179,83 @@ pub const TOKEN_SECONDS_MAX: u64 = 90 * 24 * 3600;
 pub const TOKEN_BYTES_MAX: usize = 8 << 10;
 /// Fewest bytes of a token key: HS256 is as strong as its key.
 pub const TOKEN_KEY_BYTES_MIN: usize = 16;
+
+/// Fewest bytes of a cluster's join secret.
+pub const JOIN_SECRET_BYTES_MIN: usize = 16;
+/// Seconds that the clocks of two nodes may be apart.
+pub const PEER_SKEW_SECONDS_MAX: u64 = 60;
+/// Nodes of one cluster, gateways and targets together.
+pub const NODES_MAX: usize = 1024;
+/// Gateways of one cluster that vote, at most.
+pub const VOTERS_MAX: usize = 5;
+/// Milliseconds that a lease of a node lasts: without another word of the leader's majority it takes no changes after.
+pub const LEASE_MILLIS: u64 = 3000;
+/// Milliseconds between two keepalives of a node.
+pub const KEEPALIVE_MILLIS: u64 = 400;
+/// Milliseconds that a request between nodes may take on the control network, connecting included.
+pub const PEER_CALL_MILLIS_MAX: u64 = 5000;
+/// Body of a request or answer between nodes on the control network, in bytes: a snapshot goes in pieces.
+pub const PEER_BODY_BYTES_MAX: usize = 24 << 20;
+/// Entries of a page of a listing between nodes, in bytes; what does not fit is asked for next.
+pub const PEER_PAGE_BYTES_MAX: usize = 8 << 20;
+/// Names that a target counts in answer to one question.
+pub const PEER_COUNT_MAX: u64 = 200_000;
+/// Uploads of a page of them between nodes.
+pub const PEER_UPLOADS_MAX: usize = 5000;
+/// Connections that a node takes on its control listener.
+pub const PEER_CONNECTIONS_MAX: usize = 1024;
+/// One change of what the cluster agrees on, encoded, in bytes.
+pub const COMMAND_BYTES_MAX: usize = 1 << 20;
+/// Changes that go to another node in one request: all together fit [`PEER_BODY_BYTES_MAX`].
+pub const COMMANDS_PER_REQUEST_MAX: u64 = 16;
+/// Requests that one shard has passed on to other nodes at once; more are answered 503.
+pub const RELAYS_MAX: usize = 1024;
+/// Those to one node: one that stands still does not keep requests from the others.
+pub const RELAYS_TO_ONE_MAX: usize = 512;
+/// Memory of one of them for its body, either way, in bytes.
+pub const RELAY_BUFFER_BYTES: usize = 128 << 10;
+/// Connections to one peer that a shard keeps for later requests.
+pub const PEER_IDLE_MAX: usize = 64;
+/// Seconds that it keeps one: less than the peer does ([`IDLE_SECONDS_MAX`]).
+pub const PEER_IDLE_SECONDS_MAX: u64 = 30;
+/// Seconds to connect to a peer.
+pub const PEER_CONNECT_SECONDS_MAX: u64 = 2;
+/// Seconds that a peer may take to answer what was passed on to it: a large upload is put together meanwhile.
+pub const PEER_ANSWER_SECONDS_MAX: u64 = 120;
+/// Connections of one shard for what peers pass on, beyond [`CONNECTIONS_MAX`].
+pub const RELAYED_CONNECTIONS_MAX: usize = 1000;
+/// Seconds that a node waits for its own view of the cluster to reach that of a request.
+pub const CATCH_UP_SECONDS_MAX: u64 = 5;
+
+/// Sets of owners that came before the one of now and are remembered while objects move; beyond them every target is asked.
+pub const OWNER_SETS_MAX: usize = 8;
+/// Objects that one target has on their way to their owners at once.
+pub const MOVES_TOGETHER_MAX: usize = 8;
+/// Damaged objects that a target remembers while it moves the others; what is more is read again in each round.
+pub const DAMAGED_KNOWN_MAX: usize = 10_000;
+/// Seconds that an owner may take to fetch an object that is moved to it, beside a second for each MiB.
+pub const MOVE_SECONDS_MAX: u64 = 30;
+
+/// Jobs that run at once.
+pub const JOBS_RUNNING_MAX: usize = 64;
+/// Jobs that have ended and are still known.
+pub const JOBS_KEPT_MAX: usize = 500;
+/// Names of a node whose copies are mended at once because a reader found one missing or damaged.
+pub const MENDED_AT_ONCE_MAX: usize = 64;
+/// Objects of a target that may wait for copies which are made after the answer; when there are more, a PUT waits for its copies.
+pub const COPIES_AFTER_MAX: usize = 1024;
+/// How many of them are copied at once.
+pub const COPIES_AFTER_TOGETHER_MAX: usize = 8;
+/// Objects that a target copies at once for one job.
+pub const JOB_COPIES_MAX: usize = 16;
+/// Objects that a target chooses at once, by the time they were last read, for eviction from one mountpath.
+pub const EVICTIONS_MAX: usize = 32_768;
+/// Entries of one directory whose files become objects, and directories that wait to be looked into.
+pub const PROMOTE_ENTRIES_MAX: usize = 100_000;
+/// Directories that a node's setting may allow for that.
+pub const PROMOTE_DIRS_MAX: usize = 64;
+/// Names that one template of a job may stand for.
+pub const TEMPLATE_NAMES_MAX: u64 = 10_000_000;
 
 /// Connections that wait to be accepted by one shard.
 pub const LISTEN_BACKLOG: u32 = 1024;
