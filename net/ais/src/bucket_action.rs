@@ -1,10 +1,17 @@
 //! What the action message of a bucket request asks for.
 
-use weir_cluster::{BucketProps, BucketPropsPatch};
+use serde_json::Value;
+use weir_cluster::{BucketProps, BucketPropsPatch, CopyOrder, Selection};
+use weir_types::{Bucket, Template};
 
+use crate::copy_action::{bucket_copy, objects_copy, rename};
 use crate::error::Unsupported;
+use crate::json_fields::Fields;
 use crate::settings_json::assignments;
-use crate::{ActionMsg, AisError, LsoMsg, SummaryMsg};
+use crate::{ActionMsg, AisError, LsoMsg, Presence, SummaryMsg};
+
+/// Most copies of an object.
+const COPIES_MAX: u8 = 32;
 
 /// GET of buckets.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,24 +50,49 @@ impl BucketGet {
 pub enum BucketPost {
     /// Create it with these properties changed from the defaults.
     Create(BucketPropsPatch),
+    /// Copy it, or objects of it, or give it another name.
+    Copy(Box<CopyOrder>),
+    /// Keep so many copies of each of its objects.
+    MakeCopies(u8),
     /// Not built.
     Unsupported(Unsupported),
 }
 
 impl BucketPost {
-    /// Reads the body; `bucket` names it in refusals.
-    pub fn read(body: &[u8], bucket: &weir_types::Bucket) -> Result<Self, AisError> {
+    /// Reads the body of a request to `bucket`; `to` is the destination that its query names. A copy is of what the cluster
+    /// has unless `presence` says otherwise.
+    pub fn read(
+        body: &[u8],
+        bucket: &Bucket,
+        to: Option<&Bucket>,
+        presence: Option<Presence>,
+    ) -> Result<Self, AisError> {
         let msg = ActionMsg::parse(body)?;
+        let outside = presence.is_some_and(|presence| !presence.in_cluster_only());
         Ok(match msg.action.as_str() {
             "create-bck" => Self::Create(assignments::<BucketProps>(&msg.value()?)?),
-            "move-bck" | "copy-bck" | "copy-listrange" | "prefetch-listrange" | "make-n-copies"
-            | "ec-encode" | "rechunk" | "index-shard" | "create-inventory" => {
+            "copy-bck" => Self::Copy(Box::new(bucket_copy(&msg.value()?, bucket, to, outside)?)),
+            "copy-listrange" => Self::Copy(Box::new(objects_copy(&msg.value()?, bucket)?)),
+            "move-bck" => Self::Copy(Box::new(rename(bucket, to)?)),
+            "make-n-copies" => Self::MakeCopies(copies(&msg.value()?)?),
+            "prefetch-listrange" | "ec-encode" | "rechunk" | "index-shard" | "create-inventory" => {
                 Self::Unsupported(Unsupported::new(msg.action, bucket.to_string()))
             }
             "etl-bck" | "etl-listrange" => return Err(AisError::KubernetesRequired),
             _ => return Err(msg.unknown("POST bucket")),
         })
     }
+}
+
+/// A number of copies, as a number or as text.
+fn copies(value: &Value) -> Result<u8, AisError> {
+    let number = match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let copies = number.and_then(|n| u8::try_from(n).ok()).filter(|n| (1..=COPIES_MAX).contains(n));
+    copies.ok_or_else(|| AisError::Bad(format!("make-n-copies: expected 1 to {COPIES_MAX}, got {value}")))
 }
 
 /// PATCH of a bucket.
@@ -91,13 +123,15 @@ pub enum BucketDelete {
     Destroy,
     /// What the cluster holds of a remote bucket.
     Evict,
+    /// Some of its objects; of a remote bucket the cluster's copies of them.
+    Objects(Selection),
     /// Not built.
     Unsupported(Unsupported),
 }
 
 impl BucketDelete {
     /// Reads the body; `bucket` names it in refusals.
-    pub fn read(body: &[u8], bucket: &weir_types::Bucket) -> Result<Self, AisError> {
+    pub fn read(body: &[u8], bucket: &Bucket) -> Result<Self, AisError> {
         let msg = ActionMsg::parse(body)?;
         match msg.action.as_str() {
             "destroy-bck" => Ok(Self::Destroy),
@@ -105,17 +139,42 @@ impl BucketDelete {
                 Err(AisError::NotRemote { action: "evict-remote-bck", bucket: bucket.clone() })
             }
             "evict-remote-bck" => Ok(Self::Evict),
-            "delete-listrange" | "evict-listrange" | "destroy-inventory" => {
+            "evict-listrange" if !bucket.provider.is_remote() => {
+                Err(AisError::NotRemote { action: "evict-listrange", bucket: bucket.clone() })
+            }
+            "delete-listrange" if bucket.provider.is_remote() => {
                 Ok(Self::Unsupported(Unsupported::new(msg.action, bucket.to_string())))
             }
+            "delete-listrange" | "evict-listrange" => Ok(Self::Objects(selection(&msg.value()?)?)),
+            "destroy-inventory" => Ok(Self::Unsupported(Unsupported::new(msg.action, bucket.to_string()))),
             _ => Err(msg.unknown("DELETE bucket")),
         }
     }
 }
 
+/// Names, names by number, or a prefix; neither is all of them.
+pub(crate) fn selection(value: &Value) -> Result<Selection, AisError> {
+    let fields = Fields::of(value, "selection of objects")?;
+    let names = match fields.get("objnames") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(names)) => {
+            let texts = names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+            texts.ok_or_else(|| AisError::Bad("objnames: expected texts".into()))?
+        }
+        Some(other) => {
+            return Err(AisError::Bad(format!("objnames: expected an array of names, got {other}")));
+        }
+    };
+    if !names.is_empty() {
+        return Ok(Selection::Names(names));
+    }
+    let text = fields.text("template")?.to_owned();
+    Ok(if Template::parse(&text).is_some() { Selection::Template(text) } else { Selection::Prefix(text) })
+}
+
 #[cfg(test)]
 mod tests {
-    use weir_types::{Bucket, BucketName, Provider};
+    use weir_types::{BucketName, Provider};
 
     use super::*;
 
@@ -144,7 +203,7 @@ mod tests {
 
     #[test]
     fn changes() {
-        let post = |body: &str| BucketPost::read(body.as_bytes(), &bucket(Provider::Ais));
+        let post = |body: &str| BucketPost::read(body.as_bytes(), &bucket(Provider::Ais), None, None);
         let Ok(BucketPost::Create(patch)) = post(r#"{"action":"create-bck","name":"","value":null}"#) else {
             panic!()
         };
@@ -155,7 +214,13 @@ mod tests {
             panic!()
         };
         assert_eq!(patch.iter().collect::<Vec<_>>(), [("checksum.type", "md5")]);
-        assert!(matches!(post(r#"{"action":"move-bck"}"#), Ok(BucketPost::Unsupported(_))));
+        let copies = |value: &str| post(&format!(r#"{{"action":"make-n-copies","value":{value}}}"#));
+        assert!(matches!(copies("2"), Ok(BucketPost::MakeCopies(2))));
+        assert!(matches!(copies("\"3\""), Ok(BucketPost::MakeCopies(3))));
+        for bad in ["0", "33", "-1", "null", "\"x\""] {
+            assert!(copies(bad).is_err(), "{bad}");
+        }
+        assert!(post(r#"{"action":"move-bck"}"#).is_err());
         assert!(post(r#"{"action":"create-bck","value":{"checksum":{"type":"md6"}}}"#).is_err());
         assert!(post(r#"{"action":"nope"}"#).is_err() && post("").is_err());
 

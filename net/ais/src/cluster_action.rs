@@ -21,8 +21,14 @@ pub enum ClusterPut {
     },
     /// Begin new log files.
     RotateLogs,
+    /// Begin a job.
+    StartJob(crate::StartMsg),
     /// Stop a job; with one that is not there, nothing happens.
     StopJob(crate::JobMsg),
+    /// Maintenance, leaving and the like, of single nodes.
+    Node(crate::NodeAction),
+    /// Stop every node.
+    Shutdown,
     /// Not built.
     Unsupported(Unsupported),
 }
@@ -34,18 +40,18 @@ impl ClusterPut {
             return Ok(Self::SetConfig(from_query(pairs)?));
         }
         let msg = ActionMsg::parse(body)?;
+        if let Some(action) = crate::NodeAction::of(&msg)? {
+            return Ok(Self::Node(action));
+        }
         Ok(match msg.action.as_str() {
+            "shutdown" => Self::Shutdown,
             "set-config" => Self::SetConfig(assignments::<ClusterConfig>(&msg.value()?)?),
             "reset-config" => Self::ResetConfig,
             "reset-stats" => Self::ResetStats { errors_only: msg.value == Value::Bool(true) },
             "rotate-logs" => Self::RotateLogs,
             "stop" => Self::StopJob(crate::JobMsg::read(&msg.value()?)?),
-            "start" => {
-                let job = crate::JobMsg::read(&msg.value()?)?;
-                Self::Unsupported(Unsupported::new("start", format!("{:?}", job.kind)))
-            }
-            "shutdown" | "decommission" | "start-maintenance" | "stop-maintenance" | "decommission-node"
-            | "shutdown-node" | "rm-unsafe" | "clear-lcache" | "reload-creds" => {
+            "start" => Self::StartJob(crate::StartMsg::read(&msg.value()?)?),
+            "decommission" | "clear-lcache" | "reload-creds" => {
                 Self::Unsupported(Unsupported::new(msg.action, "cluster"))
             }
             _ => return Err(msg.unknown("PUT cluster")),
@@ -107,9 +113,10 @@ mod tests {
             Ok(ClusterPut::ResetStats { errors_only: true })
         );
         assert!(matches!(read(r#"{"action":"stop","value":{"ID":"x"}}"#), Ok(ClusterPut::StopJob(_))));
+        assert!(matches!(read(r#"{"action":"start","value":{"Kind":"lru"}}"#), Ok(ClusterPut::StartJob(_))));
         assert!(matches!(
-            read(r#"{"action":"start","value":{"Kind":"lru"}}"#),
-            Ok(ClusterPut::Unsupported(_))
+            read(r#"{"action":"start","value":{"Kind":"resilver","node":"t1"}}"#),
+            Ok(ClusterPut::StartJob(job)) if job.node == "t1"
         ));
         assert!(read(r#"{"action":"none"}"#).is_err());
         let by_path = |pairs: &[(&str, &str)]| {

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use weir_types::Bucket;
 
 use crate::json_fields::Fields;
 use crate::list::number_text;
+use crate::shapes::bucket_json;
 use crate::times::{NEVER, rfc3339};
 use crate::{ActionMsg, AisError, BckJson};
 
@@ -22,6 +24,33 @@ impl JobMsg {
     pub fn read(value: &Value) -> Result<Self, AisError> {
         let fields = Fields::of(value, "job message")?;
         Ok(Self { id: fields.text("id")?.to_owned(), kind: fields.text("kind")?.to_owned() })
+    }
+}
+
+/// A job that is to begin.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StartMsg {
+    /// Kind or display name.
+    pub kind: String,
+    /// What it is about; none: everything.
+    pub buckets: Vec<Bucket>,
+    /// One node; empty for all.
+    pub node: String,
+}
+
+impl StartMsg {
+    /// Reads the value of `start`.
+    pub fn read(value: &Value) -> Result<Self, AisError> {
+        let fields = Fields::of(value, "job message")?;
+        let several = match fields.get("buckets") {
+            None => &[][..],
+            Some(Value::Array(buckets)) => buckets,
+            Some(_) => return Err(AisError::Bad("invalid \"buckets\": expected an array".into())),
+        };
+        let one = fields.get("bck").filter(|bucket| bucket.get("name").is_some_and(|name| name != ""));
+        let buckets = one.into_iter().chain(several).map(bucket_json).collect::<Result<_, _>>()?;
+        let text = |name| fields.text(name).map(str::to_owned);
+        Ok(Self { kind: text("kind")?, buckets, node: text("node")? })
     }
 }
 
@@ -90,6 +119,8 @@ pub struct Snap {
     pub dst_bck: BckJson,
     pub id: String,
     pub kind: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ctlmsg: String,
     #[serde(rename = "abort-err")]
     pub abort_err: String,
     pub err: String,
@@ -111,6 +142,7 @@ impl Snap {
             dst_bck: BckJson::default(),
             id: id.to_owned(),
             kind: kind.to_owned(),
+            ctlmsg: String::new(),
             abort_err: String::new(),
             err: String::new(),
             packed: 0,

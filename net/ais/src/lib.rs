@@ -8,6 +8,7 @@ mod action;
 mod admission;
 mod bucket_action;
 mod cluster_action;
+mod copy_action;
 mod error;
 mod head_props;
 pub mod headers;
@@ -15,10 +16,13 @@ mod jobs;
 mod json_fields;
 mod list;
 mod list_msg;
+mod mountpath_action;
 mod multipart;
+mod node_action;
 mod node_json;
 mod object_action;
 mod op;
+mod promote_action;
 mod query;
 mod redirect;
 mod render;
@@ -36,20 +40,22 @@ pub use cluster_action::{ClusterPut, DaemonPut};
 pub use error::{AisError, Cname, Unsupported};
 pub use head_props::HeadProps;
 pub use headers::{ChunkFacts, EcFacts, HeaderSink, Location, ObjectFacts, PutHeaders};
-pub use jobs::{JobMsg, JobQuery, JobStatus, Snap, SnapStats, running_name};
+pub use jobs::{JobMsg, JobQuery, JobStatus, Snap, SnapStats, StartMsg, running_name};
 pub use list::{EntryFacts, EntryFlags, LsoEntry, LsoRes};
 pub use list_msg::{LsoFlags, LsoMsg};
+pub use mountpath_action::MountpathMsg;
 pub use multipart::PartRef;
+pub use node_action::{NodeAction, NodeActionKind};
 pub use node_json::{
-    Capacity, CapacityMountpath, CapacityWithDisks, ClusterSysInfo, DiskStat, FsInfo, LoadAvg, MemCpu,
-    Mountpaths, NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, Primary, SmapState, TargetSysInfo,
-    Version,
+    Capacity, CapacityMountpath, CapacityWithDisks, DiskStat, FsInfo, LoadAvg, MemCpu, Mountpaths,
+    NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, Primary, SmapState, TargetSysInfo, Version,
 };
 pub use object_action::{DeleteAction, PostAction, custom_patch};
 pub use op::{
     AisOp, AppendHandle, BucketQuery, BucketScope, GetArgs, HeadArgs, HeadSummary, HealthQuery, ObjectOp,
     Presence, What,
 };
+pub use promote_action::{ObjectsPost, PromoteMsg};
 pub use query::Query;
 pub use redirect::{Redirect, RedirectBase};
 pub use render::{CONTENT_JSON, CONTENT_MSGPACK, Where, accepts_msgpack, json};

@@ -139,15 +139,6 @@ pub struct TargetSysInfo {
     pub pct_fs_used: u64,
 }
 
-/// `what=sysinfo` of the cluster.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct ClusterSysInfo {
-    /// By gateway.
-    pub proxy: BTreeMap<String, MemCpu>,
-    /// By target.
-    pub target: BTreeMap<String, TargetSysInfo>,
-}
-
 /// A target's mountpaths by state.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Mountpaths {

@@ -1,3 +1,4 @@
+use serde::{Deserialize, Serialize};
 use weir_cluster::NodeId;
 use weir_types::{Bucket, BucketName, Namespace, ObjectName, Provider};
 
@@ -38,10 +39,15 @@ pub enum AisOp {
         bucket: Bucket,
         /// The destination, for renaming and copying.
         to: Option<Bucket>,
-        /// Which objects count.
-        presence: Presence,
+        /// Which objects count, if the client says so.
+        presence: Option<Presence>,
         /// Create a remote bucket's entry without asking the origin.
         dont_head_remote: bool,
+    },
+    /// POST to the objects of a bucket, without a name: see [`crate::ObjectsPost`].
+    ObjectsPost {
+        /// The bucket.
+        bucket: Bucket,
     },
     /// PATCH of a bucket: see [`crate::BucketPatch`].
     BucketPatch {
@@ -71,6 +77,13 @@ pub enum AisOp {
         /// As in `DaemonPut`.
         assignments: Option<Vec<(String, String)>>,
     },
+    /// `/v1/daemon/mountpaths` or, by way of a gateway, `/v1/reverse/daemon/mountpaths`: see [`crate::MountpathMsg`].
+    Mountpaths {
+        /// For the node in header `Ais-Node-Id`.
+        reverse: bool,
+        /// Nothing is moved.
+        no_resilver: bool,
+    },
     /// `/v1/cluster?what=`.
     Cluster(What),
     /// PUT to the cluster: see [`crate::ClusterPut`].
@@ -79,6 +92,11 @@ pub enum AisOp {
         assignments: Option<Vec<(String, String)>>,
         /// Not kept across a restart.
         transient: bool,
+    },
+    /// PUT `/v1/cluster/proxy/<id>`: this gateway is to lead.
+    SetPrimary {
+        /// Its ID, as it came.
+        gateway: String,
     },
     /// Whether the caller's own token is accepted.
     TokenCheck,
@@ -268,8 +286,8 @@ pub enum HealthQuery {
     },
 }
 
-/// AIS's `what=`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// AIS's `what=`. It travels between nodes: variants and fields are only ever added at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "each is AIS's query of that name")]
 pub enum What {
     Smap,

@@ -92,7 +92,7 @@ fn objects(
     if object.is_empty() {
         return match method {
             // `promote` and `blob-download` alone come without an object's name.
-            Method::Post => unsupported("promote or blob-download", bucket.to_string()),
+            Method::Post => Ok(AisOp::ObjectsPost { bucket }),
             _ => Err(AisError::Bad(format!("{method} {bucket}: expected an object name after the bucket"))),
         };
     }
@@ -218,7 +218,7 @@ fn buckets(
         Method::Post => AisOp::BucketPost {
             bucket: with_provider()?,
             to: query.bucket_to()?,
-            presence: query.presence()?,
+            presence: query.text("presence").map(|_| query.presence()).transpose()?,
             dont_head_remote: query.flag("dont_head_remote_bck"),
         },
         // PUT to a bucket makes archives of its objects.
@@ -294,7 +294,9 @@ fn daemon(method: Method, rest: &str, query: &Query<'_>, reverse: bool) -> Resul
             let assignments = (rest == "set-config").then(|| assignments(query));
             Ok(if reverse { AisOp::ReversePut { assignments } } else { AisOp::DaemonPut { assignments } })
         }
-        (Method::Put | Method::Post | Method::Delete, "mountpaths") => unsupported("change", "mountpaths"),
+        (Method::Put | Method::Post | Method::Delete, "mountpaths") => {
+            Ok(AisOp::Mountpaths { reverse, no_resilver: query.flag("dntres") })
+        }
         (Method::Get | Method::Put, other) => Err(AisError::Path { path: other.into() }),
         _ => Err(AisError::Method { method: method.as_str(), allow: "GET, PUT" }),
     }
@@ -308,6 +310,10 @@ fn cluster(method: Method, rest: &str, query: &Query<'_>) -> Result<AisOp, AisEr
             assignments: (rest == "set-config").then(|| assignments(query)),
             transient: query.flag("transient"),
         }),
+        (Method::Put, action) if action.strip_prefix("proxy/").is_some_and(|id| !id.is_empty()) => {
+            let id = action.strip_prefix("proxy/").unwrap_or_default();
+            Ok(AisOp::SetPrimary { gateway: percent_decode(id)?.into_owned() })
+        }
         (Method::Put | Method::Post | Method::Delete, action) => {
             let action = action.split('/').next().unwrap_or_default();
             unsupported(if action.is_empty() { method.as_str() } else { action }, "cluster")

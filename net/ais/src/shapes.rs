@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use weir_cluster::{Bmd, BucketInfo, ClusterView, NetInfo, Node, Smap};
-use weir_types::{Bucket, Namespace};
+use weir_types::{Bucket, BucketName, Namespace, Provider};
 
+use crate::AisError;
+use crate::query::provider;
 use crate::settings_json::settings_json;
 use crate::times::date_time;
 
@@ -44,6 +46,22 @@ impl From<&Bucket> for BckJson {
             namespace: NsJson { uuid, name },
         }
     }
+}
+
+/// A bucket as clients name it: no provider is `ais`, and a namespace may be null.
+pub(crate) fn bucket_json(value: &Value) -> Result<Bucket, AisError> {
+    let wrong = |why: String| AisError::Bad(format!("invalid bucket {value}: {why}"));
+    let mut fields = value.clone();
+    if let Some(map) = fields.as_object_mut() {
+        map.retain(|_, field| !field.is_null());
+    }
+    let bucket: BckJson = serde_json::from_value(fields).map_err(|error| wrong(error.to_string()))?;
+    let namespace = format!("@{}#{}", bucket.namespace.uuid, bucket.namespace.name);
+    Ok(Bucket {
+        provider: if bucket.provider.is_empty() { Provider::Ais } else { provider(&bucket.provider)? },
+        namespace: Namespace::parse(&namespace).ok_or_else(|| wrong(namespace))?,
+        name: BucketName::new(bucket.name)?,
+    })
 }
 
 /// One endpoint.
@@ -87,7 +105,7 @@ impl From<&Node> for SnodeJson {
             daemon_type: n.role.as_str().into(),
             daemon_id: n.id.to_string(),
             pub_extra: n.public_extra.iter().map(Into::into).collect(),
-            flags: n.flags.0,
+            flags: n.flags.of_ais(),
             id_digest: n.id.digest(),
         }
     }
@@ -230,6 +248,9 @@ mod tests {
             config: Arc::new(ClusterConfig::default()),
             config_version: 3,
             config_updated_ns: 1_763_685_131_000_000_000,
+            jobs: Arc::default(),
+            moving: None,
+            me: Arc::default(),
         }
     }
 

@@ -53,7 +53,7 @@ proptest! {
         for body in [message.as_bytes(), &raw] {
             let _ = ActionMsg::parse(body);
             let _ = BucketGet::read(body, true);
-            let _ = BucketPost::read(body, &bucket);
+            let _ = BucketPost::read(body, &bucket, Some(&bucket), None);
             let _ = BucketPatch::read(body);
             let _ = BucketDelete::read(body, &bucket);
             let _ = ClusterPut::read(None, body);

@@ -161,19 +161,23 @@ fn refused() {
 }
 
 #[test]
+fn promotion_comes_without_an_objects_name() {
+    let got = route(Method::Post, "/v1/objects/b", "provider=ais");
+    assert!(matches!(&got, Ok(AisOp::ObjectsPost { bucket }) if bucket.to_string() == "ais://b"), "{got:?}");
+}
+
+#[test]
 fn not_built() {
     for (method, path, query) in [
         (Method::Get, "/v1/objects/b/s.tar", "archpath=x"),
         (Method::Get, "/v1/objects/b/s.tar", "archregx=x&archmode=prefix"),
         (Method::Put, "/v1/objects/b/s.tar", "archpath=x"),
-        (Method::Post, "/v1/objects/b", "provider=ais"),
         (Method::Get, "/v1/ml/moss/b", ""),
         (Method::Post, "/v1/download", ""),
         (Method::Post, "/v1/sort", ""),
         (Method::Put, "/v1/buckets/b", ""),
-        (Method::Put, "/v1/cluster/proxy/p1", ""),
+        (Method::Put, "/v1/cluster/proxy/", ""),
         (Method::Post, "/v1/cluster/join-by-admin", ""),
-        (Method::Put, "/v1/reverse/daemon/mountpaths", ""),
     ] {
         let got = route(method, path, query);
         assert!(matches!(got, Ok(AisOp::Unsupported(_))), "{method} {path}?{query}: {got:?}");
@@ -198,6 +202,7 @@ fn everything_else() {
         at(Method::Get, "/v1/reverse/daemon", "what=node_status"),
         Ok(AisOp::Reverse(What::NodeStatus))
     );
+    assert_eq!(at(Method::Put, "/v1/cluster/proxy/p1", ""), Ok(AisOp::SetPrimary { gateway: "p1".into() }));
     assert_eq!(at(Method::Get, "/v1/cluster", "what=qryxstats"), Ok(AisOp::Cluster(What::JobSnaps)));
     assert_eq!(
         at(Method::Get, "/v1/reverse/daemon", "what=log&severity=Error&offset=7"),
@@ -213,6 +218,14 @@ fn everything_else() {
     assert_eq!(
         at(Method::Put, "/v1/cluster", ""),
         Ok(AisOp::ClusterPut { assignments: None, transient: false })
+    );
+    assert_eq!(
+        at(Method::Delete, "/v1/reverse/daemon/mountpaths", "dntres=true"),
+        Ok(AisOp::Mountpaths { reverse: true, no_resilver: true })
+    );
+    assert_eq!(
+        at(Method::Put, "/v1/daemon/mountpaths", ""),
+        Ok(AisOp::Mountpaths { reverse: false, no_resilver: false })
     );
     assert_eq!(at(Method::Post, "/v1/tokens", ""), Ok(AisOp::TokenCheck));
     assert_eq!(at(Method::Get, "/metrics", ""), Ok(AisOp::Metrics));

@@ -74,6 +74,12 @@ pub enum Denied {
          configuration lists (auth.hosts): the Host header names another"
     )]
     ForeignHost,
+    /// A request between nodes, or one that a gateway redirected, that no node of this cluster vouches for now.
+    #[error(
+        "expected a request that a node of this cluster vouches for, not more than {} s ago",
+        limits::PEER_SKEW_SECONDS_MAX
+    )]
+    Peer,
     /// The credential is good but does not allow the operation.
     #[error("access denied: permission bits {:#x} are needed", .0.0)]
     Forbidden(Access),
@@ -90,6 +96,7 @@ impl Denied {
             | Self::NotLoopback
             | Self::CrossSite
             | Self::ForeignHost
+            | Self::Peer
             | Self::Forbidden(_) => (403, "AccessDenied"),
             Self::Ambiguous | Self::PayloadHash => (400, "InvalidArgument"),
             Self::Mechanism => (400, "InvalidRequest"),
@@ -110,7 +117,7 @@ impl Denied {
     /// (AIS `ais/prxauth.go`).
     pub fn ais_status(&self) -> u16 {
         match self {
-            Self::Forbidden(_) | Self::NotLoopback | Self::CrossSite | Self::ForeignHost => 403,
+            Self::Forbidden(_) | Self::NotLoopback | Self::CrossSite | Self::ForeignHost | Self::Peer => 403,
             Self::BadEscape => 400,
             _ => 401,
         }
@@ -150,6 +157,12 @@ pub enum AuthError {
     /// The token key is too short.
     #[error("the token key has {got} bytes: expected at least {}", limits::TOKEN_KEY_BYTES_MIN)]
     ShortTokenKey {
+        /// Bytes that came.
+        got: usize,
+    },
+    /// The join secret is too short.
+    #[error("the join secret has {got} bytes: expected at least {}", limits::JOIN_SECRET_BYTES_MIN)]
+    ShortJoinSecret {
         /// Bytes that came.
         got: usize,
     },

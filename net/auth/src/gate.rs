@@ -227,7 +227,7 @@ fn fits(host: &str, listed: &str) -> bool {
 }
 
 /// The body rule of a request without a signature chain.
-fn unchained(head: &Head<'_>) -> Result<BodyRule, Denied> {
+pub(crate) fn unchained(head: &Head<'_>) -> Result<BodyRule, Denied> {
     match sigv4::only(head, "x-amz-content-sha256").map_err(|_| Denied::PayloadHash)? {
         Some(value) => PayloadMode::parse(value).map(PayloadMode::unchained),
         None => Ok(BodyRule::Plain),

@@ -30,7 +30,8 @@ impl Rights {
     }
 }
 
-/// Proof that a request came through the gate. Only [`crate::Gate::admit`] makes one.
+/// Proof that a request came through the gate, or that the cluster agreed on what is done. [`crate::Gate::admit`] makes one
+/// for a request; [`Grant::of_job`] makes one for a job.
 #[derive(Clone, Debug)]
 pub struct Grant {
     principal: Principal,
@@ -56,6 +57,17 @@ impl Permit {
 impl Grant {
     pub(crate) fn new(principal: Principal, rights: Rights, body: BodyRule) -> Self {
         Self { principal, rights, body }
+    }
+
+    /// For a job that the cluster agreed on, whose order was let in at a gate: what it needs on these buckets, and nothing
+    /// else anywhere.
+    pub fn of_job(job: &str, buckets: impl IntoIterator<Item = (Bucket, Access)>) -> Self {
+        let rights = Rights { cluster: Access(0), buckets: buckets.into_iter().collect() };
+        Self::new(Principal::Subject(job.into()), rights, BodyRule::Plain)
+    }
+
+    pub(crate) fn rights(&self) -> &Rights {
+        &self.rights
     }
 
     /// Who is asking.

@@ -9,14 +9,18 @@ mod date;
 mod denied;
 mod gate;
 mod grant;
+mod peer;
 mod secret;
 mod sigv4;
 mod token;
+mod vouched;
 
 pub use body::BodyRule;
 pub use denied::{AuthError, Denied};
 pub use gate::{Arrival, Credentials, Gate};
 pub use grant::{Grant, Permit, Principal};
+pub use peer::{NOT_KNOWN, PEER_HEADER, Peer, PeerDenied, PeerKey, PeerVerifier, Statement};
 pub use secret::Secret;
 pub use sigv4::ChunkSigner;
 pub use token::issue_token;
+pub use vouched::{GRANT_HEADER, INDEX_HEADER, Passed, Taken, Vouching};

@@ -48,6 +48,11 @@ impl Trailers {
         Self(pairs.iter().map(|(n, v)| (n.to_ascii_lowercase(), (*v).to_owned())).collect())
     }
 
+    /// Every trailer as (name, value).
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The value of a trailer by its name in lower case.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())

@@ -341,13 +341,7 @@ impl S3Op {
                 BucketOp::PutAcl(_, b) => Some(b),
                 _ => None,
             },
-            Self::Object { op, .. } => match op {
-                ObjectOp::Put(p) => Some(&p.body),
-                ObjectOp::UploadPart(p) => Some(&p.body),
-                ObjectOp::CompleteUpload(c) => Some(&c.body),
-                ObjectOp::PutTagging(b) | ObjectOp::PutAcl(_, b) => Some(b),
-                _ => None,
-            },
+            Self::Object { op, .. } => op.body(),
         }
     }
 }
@@ -398,6 +392,17 @@ impl BucketOp {
 }
 
 impl ObjectOp {
+    /// What the request says about its body, for operations that take one.
+    pub fn body(&self) -> Option<&BodyPlan> {
+        match self {
+            Self::Put(p) => Some(&p.body),
+            Self::UploadPart(p) => Some(&p.body),
+            Self::CompleteUpload(c) => Some(&c.body),
+            Self::PutTagging(b) | Self::PutAcl(_, b) => Some(b),
+            _ => None,
+        }
+    }
+
     /// What the credential must allow.
     pub fn access(&self) -> Access {
         match self {
