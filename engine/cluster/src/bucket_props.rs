@@ -6,7 +6,7 @@ use crate::ClusterError;
 use crate::config::ClusterConfig;
 use crate::sections::{
     BackendNames, Checksums, Chunks, Durability, Erasure, EtagKind, Extra, Features, Lru, Mirror,
-    NamespaceNames, RateLimit, Versioning, WritePolicy, expect,
+    NamespaceNames, RateLimit, Versioning, WriteMode, WritePolicy, expect,
 };
 use crate::settings::{Patch, Scalar, Settings, assign, section};
 
@@ -143,6 +143,9 @@ impl BucketProps {
         })?;
         if self.mirror.enabled {
             self.mirror.validate()?;
+            expect(self.write_policy.data != WriteMode::Never, || {
+                "write_policy.data: expected immediate or delayed where objects have copies, got never".into()
+            })?;
         }
         self.chunks.validate()?;
         self.rate_limit.validate()?;
@@ -157,6 +160,20 @@ impl BucketProps {
             }
         }
         Ok(())
+    }
+
+    /// On how many mountpaths of its target an object is to be.
+    pub fn copies(&self) -> usize {
+        match self.mirror.enabled {
+            true => usize::try_from(self.mirror.copies).unwrap_or(1).max(1),
+            false => 1,
+        }
+    }
+
+    /// Of how many of its objects on a target copies may be made after the answer, at a time; none: all copies are there before.
+    pub fn copies_after(&self) -> Option<usize> {
+        let after = self.mirror.enabled && self.write_policy.data == WriteMode::Delayed;
+        after.then(|| usize::try_from(self.mirror.burst_buffer).unwrap_or(0))
     }
 
     /// The kind of whole-object checksum.
@@ -214,7 +231,17 @@ mod tests {
         assert_eq!(check(&[("access", "ro")], 1, false).unwrap().access.0, 0b11_0000_0011);
         assert_eq!(check(&[("features", "Fsync-PUT,LZ4-Block-1MB")], 1, false).unwrap().features.0, 1 << 4);
 
+        let mirrored = [("mirror.enabled", "true"), ("mirror.burst_buffer", "7")];
+        let delayed = [mirrored[0], mirrored[1], ("write_policy.data", "delayed")];
+        assert_eq!(check(&mirrored, 1, false).unwrap().copies_after(), None);
+        assert_eq!(check(&delayed, 1, false).unwrap().copies_after(), Some(7));
+        assert_eq!(check(&delayed[2..], 1, false).unwrap().copies_after(), None, "no copies at all");
+
         let refused = [
+            (
+                vec![("mirror.enabled", "true"), ("write_policy.data", "never")],
+                "write_policy.data: expected immediate or delayed",
+            ),
             (
                 vec![("mirror.copies", "1"), ("mirror.enabled", "true")],
                 "mirror.copies: expected 2 to 32, got 1",

@@ -44,15 +44,22 @@ impl NetInfo {
     }
 }
 
+impl NetInfo {
+    /// `host:port`, as in a URL.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
 /// The endpoint's URL: `http://10.0.0.5:8081`.
 impl fmt::Display for NetInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
+        write!(f, "{scheme}://{}", self.authority())
     }
 }
 
@@ -71,6 +78,26 @@ impl NodeFlags {
     pub const DECOMMISSION: Self = Self(1 << 3);
     /// Under maintenance, its names already moved.
     pub const MAINTENANCE_REBALANCED: Self = Self(1 << 4);
+    /// Has not been heard of: it goes on to own its names, and whoever asks for them is told to come again. Ours; AIS's
+    /// clients do not see it.
+    pub const AWAY: Self = Self(1 << 32);
+
+    /// The bits that AIS's clients know.
+    pub fn of_ais(self) -> u64 {
+        self.0 & 0xffff_ffff
+    }
+
+    /// These bits and those.
+    #[must_use]
+    pub fn with(self, flags: Self) -> Self {
+        Self(self.0 | flags.0)
+    }
+
+    /// These bits without those.
+    #[must_use]
+    pub fn without(self, flags: Self) -> Self {
+        Self(self.0 & !flags.0)
+    }
 
     /// Whether any bit of `flags` is set.
     pub fn any(self, flags: Self) -> bool {
@@ -110,6 +137,11 @@ impl Node {
             public_extra: Vec::new(),
             flags: NodeFlags::default(),
         }
+    }
+
+    /// Whether it was heard of lately, as far as the leader knows.
+    pub fn is_here(&self) -> bool {
+        !self.flags.any(NodeFlags::AWAY)
     }
 
     /// Whether names may be placed on it.
@@ -159,6 +191,46 @@ impl Smap {
             map.insert(node.id.clone(), node);
             self.version += 1;
         }
+    }
+
+    /// Sets and clears bits of the nodes of this ID; the version goes up if anything changed. Whether there is one.
+    pub fn set_flags(&mut self, id: &str, set: NodeFlags, clear: NodeFlags) -> bool {
+        let Some(node) = self.targets.get_mut(id).or_else(|| self.gateways.get_mut(id)) else { return false };
+        let flags = node.flags.without(clear).with(set);
+        if flags != node.flags {
+            node.flags = flags;
+            self.version += 1;
+        }
+        true
+    }
+
+    /// Makes a gateway the leading one; the version goes up if it was not. Whether there is such a gateway.
+    pub fn set_primary(&mut self, id: &str) -> bool {
+        let Some(node) = self.gateways.get(id) else { return false };
+        if self.primary != node.id {
+            self.primary = node.id.clone();
+            self.version += 1;
+        }
+        true
+    }
+
+    /// Takes a node off the map. Whether it was on it; the leading gateway stays.
+    pub fn remove(&mut self, id: &str) -> bool {
+        let is_primary = self.primary.as_str() == id;
+        let removed =
+            !is_primary && (self.targets.remove(id).is_some() || self.gateways.remove(id).is_some());
+        self.version += u64::from(removed);
+        removed
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.gateways.len() + self.targets.len()
+    }
+
+    /// Whether there are none, which no published map is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Any node by ID.
@@ -226,6 +298,25 @@ mod tests {
         assert_eq!(map.owners(digest, 9).len(), 2);
         assert!(smap(&[]).owner(digest).is_none());
         assert_eq!(map.primary_node().unwrap().to_string(), "p[p1p1p1p1]");
+    }
+
+    #[test]
+    fn states_leaders_and_removals_count_as_changes() {
+        let mut map = smap(&["t1t1t1t1", "t2t2t2t2"]);
+        let none = NodeFlags::default();
+        assert!(
+            map.set_flags("t1t1t1t1", NodeFlags::AWAY, none)
+                && map.set_flags("t1t1t1t1", NodeFlags::AWAY, none)
+        );
+        assert_eq!((map.version, map.active_targets().count()), (4, 2));
+        assert!(!map.targets["t1t1t1t1"].is_here() && map.targets["t1t1t1t1"].flags.of_ais() == 0);
+        map.set_flags("t1t1t1t1", NodeFlags::MAINTENANCE, NodeFlags::AWAY);
+        assert_eq!((map.version, map.active_targets().count()), (5, 1));
+        assert!(!map.set_flags("t9t9t9t9", NodeFlags::AWAY, none) && !map.set_primary("t1t1t1t1"));
+        map.put(Node::new(NodeId::new("p2p2p2p2").unwrap(), Role::Gateway, NetInfo::new("h", 2)));
+        assert!(map.set_primary("p2p2p2p2") && !map.remove("p2p2p2p2") && map.remove("p1p1p1p1"));
+        assert!(map.remove("t1t1t1t1") && !map.remove("t1t1t1t1"));
+        assert_eq!((map.version, map.len(), map.is_empty()), (9, 2, false));
     }
 
     #[test]
