@@ -1,7 +1,8 @@
 use weir_types::{Bucket, Checksum, CustomMeta, ObjectName};
 
 use crate::{
-    ContentHeaders, Durability, Etag, Flight, Lead, PartInfo, Prepared, Record, RemoteIdentity, StoreError,
+    CommitId, ContentHeaders, Durability, Etag, Flight, Lead, PartInfo, Prepared, Record, RemoteIdentity,
+    StoreError,
 };
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub struct Terms {
     pub if_modified_since_ns: Option<u64>,
     /// Size in bytes that the object must have.
     pub if_size: Option<u64>,
+    /// The object is that of this commit: nothing has changed it since.
+    pub if_commit: Option<CommitId>,
 }
 
 impl Terms {
@@ -44,7 +47,7 @@ impl Terms {
         *self == Self::default()
     }
 
-    /// Checks them against the present object. `If-Match` and `if_size` of an absent object give `NotFound`.
+    /// Checks them against the present object. `If-Match`, `if_size` and `if_commit` of an absent object give `NotFound`.
     pub fn check(
         &self,
         bucket: &Bucket,
@@ -53,7 +56,8 @@ impl Terms {
     ) -> Result<(), StoreError> {
         let got = || present.map_or_else(|| "(absent)".to_owned(), Record::etag_text);
         let refuse = |what| Err(StoreError::Precondition { what, name: name.clone(), got: got() });
-        if present.is_none() && (self.if_match.is_some() || self.if_size.is_some()) {
+        let needed = self.if_match.is_some() || self.if_size.is_some() || self.if_commit.is_some();
+        if present.is_none() && needed {
             return Err(StoreError::NotFound { bucket: bucket.clone(), name: name.clone() });
         }
         let Some(record) = present else { return Ok(()) };
@@ -73,6 +77,9 @@ impl Terms {
         if self.if_size.is_some_and(|size| size != record.size) {
             return refuse("size condition");
         }
+        if self.if_commit.is_some_and(|commit| commit != record.commit) {
+            return refuse("commit ID");
+        }
         Ok(())
     }
 }
@@ -85,6 +92,16 @@ pub enum VersionRule {
     Next,
     /// This one.
     Set(u64),
+}
+
+impl VersionRule {
+    /// The version that comes after the present object's.
+    pub(crate) fn after(self, present: Option<&Record>) -> u64 {
+        match self {
+            Self::Next => present.map_or(0, |p| p.version).saturating_add(1),
+            Self::Set(version) => version,
+        }
+    }
 }
 
 /// Metadata that comes with an object.
@@ -102,6 +119,47 @@ pub struct Attrs {
     pub version: VersionRule,
     /// Time of the last change, where it is not now.
     pub modified_ns: Option<u64>,
+    /// What else it was at another target, which it comes from.
+    pub moved: Option<Moved>,
+}
+
+/// Of an object that moves to its owner: it is the same as before, and does not count as a change of its name. It is kept only
+/// where nothing as new is ([`StoreError::Outdated`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moved {
+    /// Which change made it.
+    pub commit: CommitId,
+    /// Its first version's time, nanoseconds since 1970.
+    pub created_ns: u64,
+}
+
+impl Attrs {
+    /// The metadata of an object that comes from another target.
+    pub fn moved(record: &Record) -> Self {
+        Self {
+            custom: record.custom.clone(),
+            content: record.content.clone(),
+            etag: record.etag.clone(),
+            remote: record.remote.clone(),
+            version: VersionRule::Set(record.version),
+            modified_ns: Some(record.modified_ns),
+            moved: Some(Moved { commit: record.commit, created_ns: record.created_ns }),
+        }
+    }
+
+    /// Refuses what comes from another target where the present object is as new.
+    pub(crate) fn refuse_outdated(
+        &self,
+        name: &ObjectName,
+        present: Option<&Record>,
+    ) -> Result<(), StoreError> {
+        match (self.moved, present) {
+            (Some(moved), Some(present)) if present.commit >= moved.commit => {
+                Err(StoreError::Outdated { name: name.clone(), present: present.commit })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a multipart upload will become, as its creation stated it.
@@ -140,6 +198,20 @@ pub enum CustomChange {
 pub enum Change<F> {
     /// Names an object, new or in place of another.
     Put(Box<Put<F>>),
+    /// Takes an object in that exists elsewhere, as it is: its record stays, commit ID included. Durable. Refused by a
+    /// `Precondition` unless its commit ID is greater than that of the present object, or the same where `damaged`.
+    Adopt {
+        /// What is here of the same commit is not what it should be.
+        damaged: bool,
+        /// Its bucket.
+        bucket: Bucket,
+        /// Its name.
+        name: ObjectName,
+        /// Its bytes.
+        prepared: Prepared<F>,
+        /// Its metadata.
+        record: Box<Record>,
+    },
     /// Removes an object; `NotFound` if there is none.
     Delete {
         /// Its bucket.
@@ -164,12 +236,32 @@ pub enum Change<F> {
         /// What the change must survive.
         durability: Durability,
     },
+    /// Writes down how many copies of an object there are, if it still is of this commit, which stays. Durable.
+    SetCopies {
+        /// Its bucket.
+        bucket: Bucket,
+        /// Its name.
+        name: ObjectName,
+        /// Which change made it.
+        commit: CommitId,
+        /// How many.
+        copies: u8,
+    },
     /// Drops the local copy of a remote object; like a relaxed delete.
     Evict {
         /// Its bucket.
         bucket: Bucket,
         /// Its name.
         name: ObjectName,
+    },
+    /// Removes, durably, an object that its owner has by now, if it still is of this commit; `NotFound` if there is none.
+    Release {
+        /// Its bucket.
+        bucket: Bucket,
+        /// Its name.
+        name: ObjectName,
+        /// Which change made what the owner has.
+        commit: CommitId,
     },
     /// Removes everything this mountpath holds of a bucket, durably; nothing to remove is no error.
     DestroyBucket {
@@ -191,6 +283,17 @@ pub enum Change<F> {
         attrs: UploadAttrs,
         /// What the upload must survive.
         durability: Durability,
+    },
+    /// Takes an upload in that was begun elsewhere, under the ID it has; its parts follow as parts do. Durable.
+    AdoptUpload {
+        /// Bucket of the object to be.
+        bucket: Bucket,
+        /// Name of the object to be.
+        name: ObjectName,
+        /// Its ID.
+        upload: String,
+        /// Its metadata; `modified_ns` is the upload's beginning.
+        attrs: UploadAttrs,
     },
     /// Stores a part in place of any of that number.
     PutPart {
@@ -217,6 +320,15 @@ pub enum Change<F> {
         upload: String,
         /// What the removal must survive.
         durability: Durability,
+    },
+    /// Drops an upload that is on another mountpath now.
+    DropUpload {
+        /// Bucket of the upload.
+        bucket: Bucket,
+        /// Name of the object to be.
+        name: ObjectName,
+        /// ID of the upload.
+        upload: String,
     },
     /// Asks for the lead of a cold read.
     ColdBegin {
@@ -266,15 +378,34 @@ pub enum Outcome<F> {
     Lead(Lead<F>),
     /// Somebody brings it in: read along.
     Follow(Arc<Flight<F>>),
+    /// Not carried out: the name does not belong to this mountpath, or will not for long. The change comes back.
+    Misplaced(Box<Change<F>>),
+    /// Not carried out: the object has copies, or is to have some, and all of them change together. The change comes back.
+    HasCopies(Box<Change<F>>),
 }
 
 /// Takes a change's result, on the committer's thread: it must only hand it on.
 pub type Reply<F> = Box<dyn FnOnce(Result<Outcome<F>, StoreError>) + Send>;
 
+/// What is the same in every copy of an object, of a change that is made to all of them ([`crate::Copies`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Together {
+    /// Version of the set of disks under which the copies' places were chosen.
+    pub set: u64,
+    /// The commit.
+    pub commit: CommitId,
+    /// When the first version was made, nanoseconds since 1970.
+    pub created_ns: u64,
+    /// How many copies there are afterwards.
+    pub copies: u8,
+}
+
 /// A change, its time, and who wants to know.
 pub struct Request<F> {
     /// What.
     pub change: Change<F>,
+    /// Of one copy's part in a change of all.
+    pub together: Option<Together>,
     /// Now, nanoseconds since 1970.
     pub now_ns: u64,
     /// Called exactly once, when the outcome is as durable as was asked.
@@ -287,11 +418,16 @@ impl<F> Change<F> {
         match self {
             Self::Put(put) => (&put.bucket, Some(&put.name)),
             Self::Delete { bucket, name, .. }
+            | Self::Adopt { bucket, name, .. }
             | Self::SetCustom { bucket, name, .. }
+            | Self::SetCopies { bucket, name, .. }
             | Self::Evict { bucket, name }
+            | Self::Release { bucket, name, .. }
             | Self::CreateUpload { bucket, name, .. }
+            | Self::AdoptUpload { bucket, name, .. }
             | Self::PutPart { bucket, name, .. }
             | Self::AbortUpload { bucket, name, .. }
+            | Self::DropUpload { bucket, name, .. }
             | Self::ColdBegin { bucket, name } => (bucket, Some(name)),
             Self::DestroyBucket { bucket } | Self::Settle { bucket } => (bucket, None),
         }

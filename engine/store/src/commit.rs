@@ -27,6 +27,7 @@ use crate::{
     Change, Disk, DiskError, DiskErrorKind, DiskPath, Flight, Mountpath, Request, StoreError, Volume,
 };
 
+mod adopt;
 mod dirs;
 mod filing;
 mod journaled;
@@ -100,6 +101,7 @@ impl<D: Disk> Committer<D> {
     pub async fn execute(&mut self, batch: Vec<Request<D::File>>) {
         self.mountpath().batches.fetch_add(1, Ordering::Relaxed);
         let changes = batch.len();
+        batch.iter().for_each(|request| self.tell_of_removal(request));
         let journaled = batch.iter().filter(|r| self.is_journaled(&r.change)).count();
         if journaled == batch.len() {
             self.execute_journaled(batch).await;
@@ -118,6 +120,16 @@ impl<D: Disk> Committer<D> {
             self.file_after_batch(changes).await;
         }
         self.refresh_work_files().await;
+    }
+
+    /// A copy that this mountpath has lost, and somebody still has open, goes with its object though there is nothing to remove.
+    fn tell_of_removal(&self, Request { change, together, .. }: &Request<D::File>) {
+        let removes = matches!(change, Change::Delete { .. } | Change::Release { .. });
+        if let (true, true, (bucket, Some(name))) = (removes, together.is_some(), change.key()) {
+            let (generations, slot) = (&self.mountpath().generations, Slot::of(bucket, name));
+            generations.begin(slot);
+            generations.end(slot);
+        }
     }
 
     async fn execute_in_rounds(&mut self, batch: Vec<Request<D::File>>) {
@@ -146,8 +158,7 @@ impl<D: Disk> Committer<D> {
         self.sync_files(&mut steps).await;
         self.place_beside(&mut steps).await;
         let changing = self.make_visible(&mut steps).await;
-        #[cfg(any(test, feature = "sim"))]
-        if self.planted == Some(Planted::AnswerBeforeSync) {
+        if self.has_bug(Bug::AnswerBeforeSync) {
             steps.iter_mut().for_each(Step::answer_early);
         }
         self.sync_names(&mut steps).await;
@@ -380,10 +391,7 @@ impl<D: Disk> Committer<D> {
 
     /// Files an operation's failure: the change fails, and after an I/O error so does every later one.
     fn note(&self, step: &mut Step<D::File>, done: Result<(), DiskError>) {
-        #[cfg(any(test, feature = "sim"))]
-        if self.planted == Some(Planted::SyncErrorIgnored)
-            && done.as_ref().is_err_and(|e| e.operation == "sync")
-        {
+        if self.has_bug(Bug::SyncErrorIgnored) && done.as_ref().is_err_and(|e| e.operation == "sync") {
             return;
         }
         if let Err(error) = done {
@@ -411,7 +419,8 @@ impl<D: Disk> Committer<D> {
         }
     }
 
-    fn mountpath(&self) -> &Arc<Mountpath<D::File>> {
+    /// The mountpath that it owns.
+    pub fn mountpath(&self) -> &Arc<Mountpath<D::File>> {
         &self.volume.mountpath
     }
 }

@@ -83,6 +83,14 @@ pub enum StoreError {
         /// The name.
         name: ObjectName,
     },
+    /// No such object on the disks in service, but a disk that is out of service may hold it.
+    #[error("{name}: mountpath {disk}, which may hold it, is out of service")]
+    Away {
+        /// The name.
+        name: ObjectName,
+        /// Root of the mountpath.
+        disk: String,
+    },
     /// A precondition does not hold: HTTP 412.
     #[error("{what} does not hold for {name}: the object's ETag is {got}")]
     Precondition {
@@ -188,6 +196,20 @@ pub enum StoreError {
         /// Whether it may yet stay.
         removing: bool,
     },
+    /// The node takes no changes: the cluster may not count on it.
+    #[error("no majority of gateways stands behind this node: it takes no changes")]
+    NoLease,
+    /// The name belongs to another target by now.
+    #[error("the name belongs to another target by now: try again")]
+    NotOwner,
+    /// What was moved here is no newer than what is here.
+    #[error("what moved is no newer than what is here of {name} ({present})")]
+    Outdated {
+        /// The object.
+        name: ObjectName,
+        /// What is here.
+        present: crate::CommitId,
+    },
     /// A bound of the store is reached.
     #[error("too many {what}: at most {max}")]
     TooMany {
@@ -226,6 +248,11 @@ impl StoreError {
     /// Whether it says that there is no such object.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether it says that what is stored is not what was written; it will not be at another time either.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::Truncated { .. } | Self::Record { .. })
     }
 
     /// Whether it is an I/O error of the disk, after which nothing may be assumed of what was written.

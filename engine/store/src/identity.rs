@@ -105,8 +105,12 @@ pub enum IdentityError {
     EpochsUsedUp,
 }
 
-/// Checks or makes the identity and begins the next epoch, durably.
-pub(crate) async fn attach<D: Disk>(disk: &D, attach: &Attach) -> Result<Identity, StoreError> {
+/// Checks or makes the identity and begins the next epoch, at least `epoch_min`, durably.
+pub(crate) async fn attach<D: Disk>(
+    disk: &D,
+    attach: &Attach,
+    epoch_min: u64,
+) -> Result<Identity, StoreError> {
     let dir = DiskPath::root().join(IDENTITY_DIR)?;
     let mut identity = match read(disk, &dir.join(FILE)?).await? {
         Some(text) => {
@@ -116,10 +120,10 @@ pub(crate) async fn attach<D: Disk>(disk: &D, attach: &Attach) -> Result<Identit
         }
         None => create(disk, &dir, attach).await?,
     };
-    if identity.epoch >= EPOCH_MAX {
+    identity.epoch = (identity.epoch + 1).max(epoch_min);
+    if identity.epoch > EPOCH_MAX {
         return Err(IdentityError::EpochsUsedUp.into());
     }
-    identity.epoch += 1;
     write(disk, &dir, &identity).await?;
     exists_ok(disk.mkdir(&crate::layout::work_dir()).await)?;
     Ok(identity)

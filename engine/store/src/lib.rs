@@ -7,6 +7,7 @@
 
 mod acknowledged;
 mod blocks;
+mod carry;
 mod change;
 mod commit;
 mod disk;
@@ -15,9 +16,12 @@ mod flight;
 mod generation;
 mod identity;
 mod journal;
+mod lanes;
 mod layout;
 mod list;
+mod mirror;
 mod mountpath;
+mod moves;
 mod multipart;
 mod object;
 mod path;
@@ -27,13 +31,14 @@ mod sidecar;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod volume;
+mod watch;
 mod work;
 mod writer;
 
 pub use acknowledged::{Acknowledged, Unfiled};
 pub use change::{
-    Attrs, Change, Committed, Condition, CustomChange, Outcome, Put, Reply, Request, Terms, UploadAttrs,
-    VersionRule,
+    Attrs, Change, Committed, Condition, CustomChange, Moved, Outcome, Put, Reply, Request, Terms, Together,
+    UploadAttrs, VersionRule,
 };
 pub use commit::Committer;
 #[cfg(any(test, feature = "sim"))]
@@ -44,7 +49,9 @@ pub use flight::{Flight, FlightError, FlightHead, Lead, Progress};
 pub use generation::Slot;
 pub use identity::{Attach, Identity, IdentityError};
 pub use list::{Entry, ListQuery, Page};
-pub use mountpath::{Mountpath, MountpathOptions, Stats};
+pub use mirror::{Copies, CopyHolder, Evened};
+pub use mountpath::{CommitClock, Mountpath, MountpathOptions, Stats};
+pub use moves::{Holder, move_object, remove_object};
 pub use multipart::{PartChoice, PartInfo, UploadInfo};
 pub use object::{Chunk, Chunks, Object, Piece};
 pub use path::{DiskPath, PathError};
@@ -53,4 +60,5 @@ pub use record::{
 };
 pub use recover::Recovered;
 pub use volume::Volume;
+pub use watch::Watch;
 pub use writer::{Durability, Expected, Prepared, WriteOptions, Writer};

@@ -1,8 +1,9 @@
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use weir_types::ChecksumKind;
 use weir_types::limits::{JOURNAL_SEGMENT_BYTES, LIST_INDEX_BYTES_MAX};
 
 use crate::generation::{Generations, Slot};
@@ -13,6 +14,38 @@ use crate::{Acknowledged, Attach, BootId, CommitId, Disk, DiskPath, Identity, Sp
 const VERIFIED_MAX: usize = 100_000;
 /// Bits of a sequence that count within an epoch.
 const SEQUENCE_BITS: u32 = 40;
+
+/// Where commit IDs come from. The mountpaths of a node share one, so that of two copies of a name, on whatever disks, the
+/// later change has the greater ID.
+#[derive(Debug)]
+pub struct CommitClock {
+    map_version: AtomicU64,
+    sequence: AtomicU64,
+}
+
+impl Default for CommitClock {
+    fn default() -> Self {
+        Self { map_version: AtomicU64::new(1), sequence: AtomicU64::new(0) }
+    }
+}
+
+impl CommitClock {
+    /// From now on every ID is of this epoch or a later one. The epoch is durable before.
+    pub fn begin(&self, epoch: u64) {
+        self.sequence.fetch_max(epoch << SEQUENCE_BITS, Ordering::Relaxed);
+    }
+
+    /// Notes the cluster map's version for the commits to come; it never goes back.
+    pub fn set_map_version(&self, version: u64) {
+        self.map_version.fetch_max(version, Ordering::Relaxed);
+    }
+
+    fn next(&self) -> CommitId {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        assert_ne!(sequence & ((1 << SEQUENCE_BITS) - 1), 0, "2^40 commits in one epoch");
+        CommitId { map_version: self.map_version.load(Ordering::Relaxed), sequence }
+    }
+}
 
 /// What the owner of a mountpath decides.
 #[derive(Clone, Debug)]
@@ -25,6 +58,10 @@ pub struct MountpathOptions {
     pub index_bytes_max: usize,
     /// One of the journal's two segments, in bytes; 0: small changes take the way of large ones.
     pub journal_bytes: u64,
+    /// Where its commit IDs come from.
+    pub clock: Arc<CommitClock>,
+    /// The least epoch that this attachment gets.
+    pub epoch_min: u64,
 }
 
 impl MountpathOptions {
@@ -35,6 +72,8 @@ impl MountpathOptions {
             ready_files: 32,
             index_bytes_max: LIST_INDEX_BYTES_MAX,
             journal_bytes: JOURNAL_SEGMENT_BYTES,
+            clock: Arc::default(),
+            epoch_min: 0,
         }
     }
 }
@@ -56,6 +95,8 @@ pub struct Stats {
     pub index_bytes: usize,
     /// Names whose state is in the journal and not yet in their file.
     pub unfiled: usize,
+    /// Bytes of the objects among them.
+    pub unfiled_bytes: usize,
 }
 
 /// The state of one mountpath that its threads share. `F` is the open file of its disks: a shard's disk and the
@@ -63,9 +104,8 @@ pub struct Stats {
 pub struct Mountpath<F> {
     identity: Identity,
     options: MountpathOptions,
-    map_version: AtomicU64,
-    sequence: AtomicU64,
     poison: OnceLock<String>,
+    closed: AtomicBool,
     verified: Mutex<HashSet<CommitId>>,
     acknowledged: Acknowledged,
     total: AtomicU64,
@@ -92,15 +132,15 @@ impl<F: Clone + Send + Sync + 'static> Mountpath<F> {
         attach: &Attach,
         options: MountpathOptions,
     ) -> Result<Arc<Self>, StoreError> {
-        let identity = identity::attach(disk, attach).await?;
+        let identity = identity::attach(disk, attach, options.epoch_min).await?;
+        options.clock.begin(identity.epoch);
         let space = disk.space().await?;
         let mountpath = Self {
-            sequence: AtomicU64::new(identity.epoch << SEQUENCE_BITS),
             index: Index::new(options.index_bytes_max),
             identity,
             options,
-            map_version: AtomicU64::new(1),
             poison: OnceLock::new(),
+            closed: AtomicBool::new(false),
             verified: Mutex::new(HashSet::new()),
             acknowledged: Acknowledged::default(),
             total: AtomicU64::new(space.total),
@@ -138,7 +178,7 @@ impl<F> Mountpath<F> {
 
     /// Notes the cluster map's version for the commits to come; it never goes back.
     pub fn set_map_version(&self, version: u64) {
-        self.map_version.fetch_max(version, Ordering::Relaxed);
+        self.options.clock.set_map_version(version);
     }
 
     /// Whether an object of this size goes through the journal.
@@ -154,6 +194,18 @@ impl<F> Mountpath<F> {
     /// Why changes are refused, if they are.
     pub fn poisoned(&self) -> Option<&str> {
         self.poison.get().map(String::as_str)
+    }
+
+    /// Breaks off what still reads or writes: the mountpath leaves the node.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refuse_closed(&self) -> Result<(), StoreError> {
+        match self.closed.load(Ordering::Relaxed) {
+            true => Err(StoreError::Abandoned("its mountpath leaves the node")),
+            false => Ok(()),
+        }
     }
 
     /// Capacity when it was last asked.
@@ -177,6 +229,7 @@ impl<F> Mountpath<F> {
             work_files: self.work_open.load(Ordering::Relaxed),
             index_bytes: self.index.bytes(),
             unfiled: self.acknowledged.len(),
+            unfiled_bytes: self.acknowledged.bytes(),
         }
     }
 
@@ -205,9 +258,15 @@ impl<F> Mountpath<F> {
 
     /// The next commit ID: greater than every one before it, over restarts too, since the epoch is durable before.
     pub(crate) fn next_commit(&self) -> CommitId {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        assert_eq!(sequence >> SEQUENCE_BITS, self.identity.epoch, "2^40 commits in one epoch");
-        CommitId { map_version: self.map_version.load(Ordering::Relaxed), sequence }
+        self.options.clock.next()
+    }
+
+    /// The ID of an upload that begins with a commit. Other nodes have commits of the same numbers: with the digest of this
+    /// node's ID before it no other one makes the same, and it keeps its ID wherever it goes.
+    pub(crate) fn upload_id(&self, commit: CommitId) -> String {
+        let digest = weir_types::checksum::of(ChecksumKind::XxHash2, self.identity.node.as_bytes()).value;
+        let node = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        CommitId { map_version: node, ..commit }.to_string()
     }
 
     pub(crate) fn is_verified(&self, commit: CommitId) -> bool {

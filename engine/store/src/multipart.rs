@@ -67,6 +67,15 @@ impl<D: Disk> Volume<D> {
         self.upload_in(&dir, id).await?.filter(|upload| upload.name == *name).ok_or_else(absent)
     }
 
+    /// The upload with an ID, whatever its name.
+    pub(crate) async fn upload_of_any(
+        &self,
+        bucket: &Bucket,
+        id: &str,
+    ) -> Result<Option<UploadInfo>, StoreError> {
+        self.upload_in(&BucketDirs::of(bucket)?.uploads.join(id)?, id).await
+    }
+
     async fn upload_in(&self, dir: &DiskPath, id: &str) -> Result<Option<UploadInfo>, StoreError> {
         let path = dir.join(UPLOAD_FILE)?;
         let Look::Here(located) = self.locate_at(path.clone(), Access::Buffered).await? else {
@@ -118,6 +127,18 @@ impl<D: Disk> Volume<D> {
             }
         }
         Ok(out)
+    }
+
+    /// One part of an upload, if it is there.
+    pub async fn part_object(
+        &self,
+        bucket: &Bucket,
+        name: &ObjectName,
+        id: &str,
+        number: u32,
+    ) -> Result<Option<Object<D>>, StoreError> {
+        self.upload(bucket, name, id).await?;
+        self.part(&BucketDirs::of(bucket)?.uploads.join(id)?, name, number).await
     }
 
     async fn part(

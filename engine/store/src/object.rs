@@ -95,6 +95,11 @@ impl<D: Disk> Object<D> {
         &self.record
     }
 
+    /// The mountpath that it is on.
+    pub fn mountpath(&self) -> &Arc<Mountpath<D::File>> {
+        &self.mountpath
+    }
+
     /// Its name.
     pub fn name(&self) -> &ObjectName {
         &self.name
@@ -148,6 +153,7 @@ impl<D: Disk> Object<D> {
 
     /// Reads a chunk and checks every block of it; a block that does not fit gives an error and no bytes.
     pub async fn read(&self, chunk: Chunk) -> Result<Piece<D::Buf>, StoreError> {
+        self.mountpath.refuse_closed()?;
         let buf = match &self.source {
             Source::File(file) => self.read_file(file, chunk).await?,
             Source::Memory(content) => {

@@ -74,6 +74,15 @@ pub(crate) async fn write<D: Disk>(
 impl<F: Clone + Send + Sync + 'static> Sidecar<F> {
     pub(crate) async fn open<D: Disk<File = F>>(disk: &D, path: DiskPath) -> Result<Self, StoreError> {
         let file = disk.open(&path, Access::Buffered).await?;
+        Self::of_file(disk, file, path).await
+    }
+
+    /// The same of a file that is open already.
+    pub(crate) async fn of_file<D: Disk<File = F>>(
+        disk: &D,
+        file: F,
+        path: DiskPath,
+    ) -> Result<Self, StoreError> {
         let mut this = Self { file, path, blocks: 0, parts: 0, page: Mutex::new(None) };
         let head = this.read_page(disk, 0).await?;
         let malformed = || this.error("head of the file beside the object");

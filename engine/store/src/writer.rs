@@ -7,7 +7,7 @@ use weir_types::limits::{CHECKSUM_BLOCKS_INLINE_MAX, IO_BUFFER_BYTES};
 use crate::blocks::{Summer, Sums};
 use crate::record::PART_RUNS_INLINE_MAX;
 use crate::work::WorkFile;
-use crate::{Disk, Etag, Mountpath, StoreError, record, sidecar};
+use crate::{Disk, Etag, Mountpath, StoreError, lanes, record, sidecar};
 
 /// Objects up to this size are written through the page cache: smaller ones are faster that way.
 const BUFFERED_BYTES_MAX: u64 = 64 << 10;
@@ -55,6 +55,8 @@ pub struct Writer<D: Disk> {
     body: Gathering<D::File>,
     summer: Summer,
     hashers: Vec<(ChecksumKind, Hasher)>,
+    /// It takes part in hashing in lanes.
+    _member: Option<lanes::Member>,
     durability: Durability,
     allocated: u64,
     failed: Option<StoreError>,
@@ -80,11 +82,24 @@ impl<D: Disk> Writer<D> {
         mountpath.refuse_poisoned()?;
         let hashed = options.kinds.iter().filter(|kind| **kind != ChecksumKind::None);
         let hashers = hashed.map(|kind| (*kind, Hasher::new(*kind))).collect();
+        let in_lanes = options.kinds.contains(&ChecksumKind::Md5)
+            && options.size_hint.is_none_or(|size| size >= lanes::BYTES_MIN as u64);
+        let member = in_lanes.then(lanes::Member::new);
         let summer = Summer::new(options.size_hint.unwrap_or(0));
         let (durability, failed) = (options.durability, None);
         if let Some(size) = options.size_hint.filter(|s| options.small_in_memory && mountpath.is_small(*s)) {
             let body = Gathering::Memory { size, pieces: Vec::new(), whole: None };
-            return Ok(Self { disk, mountpath, body, summer, hashers, durability, allocated: 0, failed });
+            return Ok(Self {
+                disk,
+                mountpath,
+                body,
+                summer,
+                hashers,
+                _member: member,
+                durability,
+                allocated: 0,
+                failed,
+            });
         }
         let buffered_max = match options.durability {
             Durability::Durable => BUFFERED_BYTES_MAX,
@@ -93,12 +108,15 @@ impl<D: Disk> Writer<D> {
         let direct = !options.cached && options.size_hint.is_none_or(|size| size > buffered_max);
         let work =
             mountpath.written(WorkFile::take(&disk, &mountpath, direct).await.map_err(StoreError::from))?;
-        let allocated = options.size_hint.filter(|size| *size > IO_BUFFER_BYTES as u64).unwrap_or(0);
+        // What waits in the page cache gets its room when it goes out, all at once.
+        let at_once = direct || options.durability == Durability::Durable;
+        let pieces = |size: &u64| at_once && *size > IO_BUFFER_BYTES as u64;
+        let allocated = options.size_hint.filter(pieces).unwrap_or(0);
         if allocated > 0 {
             mountpath.written(disk.allocate(work.file(), allocated).await.map_err(StoreError::from))?;
         }
         let body = Gathering::File(work);
-        Ok(Self { disk, mountpath, body, summer, hashers, durability, allocated, failed })
+        Ok(Self { disk, mountpath, body, summer, hashers, _member: member, durability, allocated, failed })
     }
 
     /// Appends all of `buf` (its `len`, best [`IO_BUFFER_BYTES`] at a time) and gives the buffer back. Every piece but
@@ -111,11 +129,29 @@ impl<D: Disk> Writer<D> {
         if buf.is_empty() {
             return (buf, Ok(()));
         }
+        if let Err(error) = self.mountpath.refuse_closed() {
+            return (buf, Err(error));
+        }
         let offset = self.summer.size();
         self.summer.update(&buf);
-        for (_, hasher) in &mut self.hashers {
-            hasher.update(&buf);
+        let mut md5 = None;
+        for (kind, hasher) in &mut self.hashers {
+            if *kind == ChecksumKind::Md5 && buf.len() >= lanes::BYTES_MIN {
+                md5 = hasher.md5_mut();
+            } else {
+                hasher.update(&buf);
+            }
         }
+        let buf = match md5 {
+            None => buf,
+            Some(md5) => {
+                // Should this be given up meanwhile, the digest is lost.
+                self.failed = Some(StoreError::Abandoned("a write was given up"));
+                let buf = lanes::update(md5, buf).await;
+                self.failed = None;
+                buf
+            }
+        };
         let (buf, written) = match &mut self.body {
             Gathering::File(work) => {
                 let (buf, written) = self.disk.write(work.file(), offset, buf).await;
@@ -157,8 +193,8 @@ impl<D: Disk> Writer<D> {
         self.finish_parts(expected, Vec::new()).await
     }
 
-    /// The same for an object of multipart parts of these sizes.
-    pub(crate) async fn finish_parts(
+    /// The same for an object of multipart parts of these sizes; none: it is not one.
+    pub async fn finish_parts(
         mut self,
         expected: &Expected,
         parts: Vec<u64>,
@@ -279,6 +315,23 @@ impl<F> Prepared<F> {
             (kind == ChecksumKind::Crc32c)
                 .then(|| Checksum { kind, value: self.crc32c.to_be_bytes().to_vec() })
         })
+    }
+
+    /// The same, of a content that is in memory.
+    pub(crate) fn in_memory(&self, content: Arc<[u8]>) -> Self {
+        Self {
+            body: Body::Memory(content),
+            beside: None,
+            block_bytes: self.block_bytes,
+            sums: self.sums.clone(),
+            part_runs: self.part_runs.clone(),
+            parts_beside: self.parts_beside,
+            size: self.size,
+            checksums: self.checksums.clone(),
+            crc32c: self.crc32c,
+            multipart_etag: self.multipart_etag.clone(),
+            durability: self.durability,
+        }
     }
 
     /// The MD5, if it was computed: the ETag of a plain S3 PUT.

@@ -153,7 +153,12 @@ fn a_refusal_is_told_after_the_change_that_it_is_for() {
             assert!(matches!(gone, Some(weir_store::Unfiled::Deleted)), "told before it can be seen");
             told.lock().unwrap().push((i, result.is_ok()));
         });
-        weir_store::Request { change: delete("b", "x", weir_store::Durability::Durable), now_ns: 5, reply }
+        weir_store::Request {
+            change: delete("b", "x", weir_store::Durability::Durable),
+            together: None,
+            now_ns: 5,
+            reply,
+        }
     };
     let batch = vec![request(0), request(1)];
     block_on(n.committer.execute(batch));

@@ -213,3 +213,37 @@ fn a_failed_flight_fails_for_all_and_leaves_nothing() {
     n.settle();
     assert_eq!(n.disk.inner().files().keys().filter(|p| p.starts_with("%wk")).count(), 2);
 }
+
+/// A node of another ID, on a fresh disk.
+fn another() -> Node {
+    let disk = weir_store::sim::Faulty::new(SimDisk::new(), 0, weir_store::sim::Fault::NoSpace);
+    let who = weir_store::Attach { node: "another".into(), ..attach() };
+    let mountpath = block_on(weir_store::Mountpath::attach(&disk, &who, options(1))).unwrap();
+    let mut committer = weir_store::Committer::new(disk.clone(), mountpath.clone());
+    block_on(committer.recover()).unwrap();
+    Node { disk, mountpath, committer, now_ns: 1_000, refiled: 0 }
+}
+
+#[test]
+fn an_upload_keeps_its_id_at_another_node() {
+    let (mut here, mut there) = (Node::fresh(), another());
+    let ids = [here.create_upload("b", "o").unwrap(), there.create_upload("b", "o").unwrap()];
+    assert_ne!(ids[0], ids[1], "both are the first of their nodes");
+    let adopt = |node: &mut Node, o: &str| {
+        let change = Change::AdoptUpload {
+            bucket: bucket("b"),
+            name: name(o),
+            upload: ids[0].clone(),
+            attrs: Attrs::default(),
+        };
+        node.one(change)
+    };
+    adopt(&mut there, "o").unwrap();
+    there.put_part("b", "o", &ids[0], 1, b"part").unwrap();
+    there.complete("b", "o", &ids[0], &[1]).unwrap();
+    assert_eq!(there.content("b", "o").as_deref(), Some(&b"part"[..]));
+    // An ID that another name's upload has here is not taken from it.
+    let refused = adopt(&mut here, "other");
+    assert!(matches!(refused, Err(StoreError::NoSuchUpload { .. })), "it took the place of an upload");
+    here.put_part("b", "o", &ids[0], 1, b"kept").unwrap();
+}

@@ -5,8 +5,8 @@ mod common;
 use common::*;
 use weir_store::sim::{Crash, block_on};
 use weir_store::{
-    Attach, Attrs, Change, Condition, Durability, Etag, IdentityError, Mountpath, Outcome, Slot, StoreError,
-    Terms, VersionRule, WriteOptions,
+    Attach, Attrs, Blocks, Change, CommitId, Condition, Durability, Etag, IdentityError, Mountpath, Outcome,
+    Record, Slot, StoreError, Terms, VersionRule, WriteOptions,
 };
 use weir_types::{ByteRange, Checksum, ChecksumKind, checksum};
 
@@ -310,6 +310,57 @@ fn buckets_are_destroyed_whole() {
     assert_eq!(block_on(n.volume().buckets()).unwrap(), [bucket("c")]);
     assert!(n.one(Change::DestroyBucket { bucket: bucket("b") }).is_ok());
     assert_eq!(n.put("b", "o", b"new").unwrap().record.version, 1);
+}
+
+/// What comes from another target is as it was there, and goes only as what it is.
+#[test]
+fn an_object_that_moves_keeps_its_commit() {
+    for (mut n, size) in [(Node::fresh(), 100), (Node::fresh(), 9 << 20), (Node::fresh_journaled(), 100)] {
+        n.mountpath.set_map_version(9);
+        let content = bytes(3, size);
+        let commit = |sequence| CommitId { map_version: 7, sequence };
+        let of = |sequence| Record {
+            version: 5,
+            modified_ns: 50,
+            created_ns: 20,
+            etag: Some(Etag::Commit(sequence)),
+            commit: commit(sequence),
+            ..Record::default()
+        };
+        let moved = |n: &Node, sequence| {
+            let prepared = n.prepare(&content, Durability::Durable).unwrap();
+            put("b", "o", prepared, Attrs::moved(&of(sequence)))
+        };
+        let change = moved(&n, 4);
+        committed(n.one(change)).unwrap();
+        n.settle();
+        let (got, record) = n.get("b", "o").unwrap();
+        assert!(got == content);
+        let kept =
+            (record.version, record.modified_ns, record.created_ns, record.commit, record.etag.clone());
+        assert_eq!(kept, (5, 50, 20, commit(4), Some(Etag::Commit(4))));
+        if let Blocks::Beside { file, .. } = record.blocks {
+            assert_ne!(file, commit(4), "sequences of two targets may be the same");
+        }
+        // What is as old, or older, is not taken; what is newer is.
+        for old in [4, 3] {
+            let change = moved(&n, old);
+            assert!(matches!(n.one(change), Err(StoreError::Outdated { .. })), "{old}");
+        }
+        let change = moved(&n, 6);
+        committed(n.one(change)).unwrap();
+        // It goes only if it is what its owner has.
+        let release = |commit| Change::Release { bucket: bucket("b"), name: name("o"), commit };
+        assert!(matches!(n.one(release(commit(4))), Err(StoreError::Precondition { .. })));
+        let own = n.put("b", "o", b"own").unwrap().record;
+        assert!(own.commit > commit(6) && own.version == 6);
+        assert!(matches!(n.one(release(commit(6))), Err(StoreError::Precondition { .. })));
+        assert!(matches!(n.one(release(own.commit)), Ok(Outcome::Deleted(_))));
+        assert!(n.one(release(own.commit)).is_err_and(|e| e.is_not_found()));
+        let mut n = n.restart(Crash::Dropped, 2);
+        assert!(n.get("b", "o").unwrap_err().is_not_found());
+        assert_eq!(n.put("b", "o", b"anew").unwrap().record.version, 1);
+    }
 }
 
 #[test]

@@ -293,9 +293,9 @@ impl<D: Disk> Committer<D> {
         }
         match &request.change {
             Change::Put(put) => self.leave_journal(&(put.bucket.clone(), put.name.clone())).await,
-            Change::SetCustom { bucket, name, .. } => {
-                self.leave_journal(&(bucket.clone(), name.clone())).await
-            }
+            Change::SetCustom { bucket, name, .. }
+            | Change::SetCopies { bucket, name, .. }
+            | Change::Adopt { bucket, name, .. } => self.leave_journal(&(bucket.clone(), name.clone())).await,
             Change::DestroyBucket { bucket } => self.make_room(entry_bytes(bucket, 0, 0, 0)).await,
             _ => Ok(()),
         }

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use weir_types::limits::{JOURNAL_ATTRS_BYTES_MAX, JOURNAL_UNFILED_BYTES_MAX};
 
 use super::filing::FILED_AT_ONCE;
-use super::plan::{encode, stale_beside};
+use super::plan::{created_ns, encode, stale_beside};
 use super::{Bug, Committer};
 use crate::generation::Slot;
 use crate::journal::{AppendError, Entry, Key, Kind, OnDisk, entry_bytes};
@@ -23,7 +23,7 @@ use crate::layout::BucketDirs;
 use crate::writer::Body;
 use crate::{
     Access, Attrs, Change, CommitId, Committed, Disk, DiskError, DiskErrorKind, Durability, Etag, Outcome,
-    Put, Record, Reply, Request, StoreError, Terms, Unfiled, VersionRule,
+    Put, Record, Reply, Request, StoreError, Terms, Together, Unfiled,
 };
 
 /// Bytes that a record has at most beside what a client gave with its object.
@@ -44,6 +44,19 @@ struct Planned<F> {
     on_disk: OnDisk,
     outcome: Option<Outcome<F>>,
     reply: Option<Reply<F>>,
+}
+
+/// Why a change does not go through the journal; nothing was changed.
+enum Refusal<F> {
+    Error(StoreError),
+    /// All copies of the object change together.
+    HasCopies(Box<Change<F>>),
+}
+
+impl<F> From<StoreError> for Refusal<F> {
+    fn from(error: StoreError) -> Self {
+        Self::Error(error)
+    }
 }
 
 /// What a name is before a change.
@@ -68,7 +81,7 @@ impl<D: Disk> Committer<D> {
                     && plain
                     && put.name.as_str().len() + attrs_bytes(&put.attrs) <= JOURNAL_ATTRS_BYTES_MAX
             }
-            Change::Delete { .. } | Change::Evict { .. } => true,
+            Change::Delete { .. } | Change::Evict { .. } | Change::Release { .. } => true,
             _ => false,
         }
     }
@@ -97,13 +110,15 @@ impl<D: Disk> Committer<D> {
         }
         let mut planned: Vec<Planned<D::File>> = Vec::with_capacity(group.len());
         let mut refused = Vec::new();
-        for Request { change, now_ns, reply } in group {
-            match self.plan_journaled(change, now_ns, &planned).await {
+        for Request { change, together, now_ns, reply } in group {
+            match self.plan_journaled(change, together, now_ns, &planned).await {
                 Ok(plan) => planned.push(Planned { reply: Some(reply), ..plan }),
-                Err(error) => {
+                Err(Refusal::Error(error)) => {
                     self.poison_if_io(&error);
                     refused.push((reply, error));
                 }
+                // It goes on elsewhere, and comes again.
+                Err(Refusal::HasCopies(change)) => reply(Ok(Outcome::HasCopies(change))),
             }
         }
         // What an earlier change of the group was the reason to refuse is told when that one can be seen.
@@ -204,47 +219,58 @@ impl<D: Disk> Committer<D> {
     async fn plan_journaled(
         &self,
         change: Change<D::File>,
+        together: Option<Together>,
         now_ns: u64,
         earlier: &[Planned<D::File>],
-    ) -> Result<Planned<D::File>, StoreError> {
+    ) -> Result<Planned<D::File>, Refusal<D::File>> {
         self.mountpath().refuse_poisoned()?;
+        let alone = together.is_none();
         match change {
-            Change::Put(put) => self.plan_journaled_put(*put, now_ns, earlier).await,
+            Change::Put(put) => self.plan_journaled_put(*put, together, now_ns, earlier).await,
             Change::Delete { bucket, name, terms, durability } => {
                 let durable = durability == Durability::Durable;
-                self.plan_tombstone((bucket, name), &terms, durable, earlier).await
+                self.plan_tombstone((bucket, name), &terms, durable, alone, earlier).await
             }
             Change::Evict { bucket, name } => {
-                self.plan_tombstone((bucket, name), &Terms::default(), false, earlier).await
+                self.plan_tombstone((bucket, name), &Terms::default(), false, false, earlier).await
             }
-            _ => Err(StoreError::Abandoned("a change that no journal takes")),
+            Change::Release { bucket, name, commit } => {
+                let terms = Terms { if_commit: Some(commit), ..Terms::default() };
+                self.plan_tombstone((bucket, name), &terms, true, alone, earlier).await
+            }
+            _ => Err(StoreError::Abandoned("a change that no journal takes").into()),
         }
     }
 
     async fn plan_journaled_put(
         &self,
         put: Put<D::File>,
+        together: Option<Together>,
         now_ns: u64,
         earlier: &[Planned<D::File>],
-    ) -> Result<Planned<D::File>, StoreError> {
+    ) -> Result<Planned<D::File>, Refusal<D::File>> {
         let Put { bucket, name, prepared, terms, attrs, .. } = put;
         let mut plan = Planned::begin((bucket, name), prepared.durability == Durability::Durable);
-        let before = self.before(&plan, earlier, !terms.is_empty()).await?;
+        let before = self.before(&plan, earlier, !terms.is_empty() || attrs.moved.is_some()).await?;
         let present = before.record;
+        if together.is_none() && present.as_ref().is_some_and(|p| p.copies > 1) {
+            let (bucket, name) = plan.key.as_ref().clone();
+            let put = Put { bucket, name, prepared, terms, attrs, flight: None, upload: None };
+            return Err(Refusal::HasCopies(Box::new(Change::Put(Box::new(put)))));
+        }
         terms.check(&plan.key.0, &plan.key.1, present.as_deref())?;
+        attrs.refuse_outdated(&plan.key.1, present.as_deref())?;
         plan.on_disk = before.on_disk;
-        plan.commit = self.mountpath().next_commit();
-        let mut record = self.new_record(&prepared, &attrs, plan.commit, now_ns);
-        record.version = match attrs.version {
-            VersionRule::Next => present.as_ref().map_or(0, |p| p.version).saturating_add(1),
-            VersionRule::Set(version) => version,
-        };
-        record.created_ns = present.as_ref().map_or(record.modified_ns, |p| p.created_ns);
+        let mut record = self.new_record(&prepared, &attrs, self.commit_of(&attrs, together), now_ns);
+        record.copies = together.map_or(1, |all| all.copies);
+        plan.commit = record.commit;
+        record.version = attrs.version.after(present.as_deref());
+        record.created_ns = created_ns(&attrs, together, present.as_deref(), &record);
         plan.encoded = encode(&record)?;
         let record = Arc::new(record);
         plan.record = Some(record.clone());
         let Body::Memory(content) = prepared.body else {
-            return Err(StoreError::Abandoned("a content that is not in memory"));
+            return Err(StoreError::Abandoned("a content that is not in memory").into());
         };
         plan.content = Some(content);
         let replaced_bytes = present.map(|p| p.size);
@@ -257,18 +283,26 @@ impl<D: Disk> Committer<D> {
         key: Key,
         terms: &Terms,
         durable: bool,
+        alone: bool,
         earlier: &[Planned<D::File>],
-    ) -> Result<Planned<D::File>, StoreError> {
+    ) -> Result<Planned<D::File>, Refusal<D::File>> {
         let mut plan = Planned::begin(key, durable);
         let before = self.before(&plan, earlier, !terms.is_empty()).await?;
         if !before.exists {
             let (bucket, name) = plan.key.as_ref().clone();
-            return Err(StoreError::NotFound { bucket, name });
+            return Err(StoreError::NotFound { bucket, name }.into());
+        }
+        // Who removes what is of a certain commit moves names, and knows of the copies.
+        if alone && terms.if_commit.is_none() && before.record.as_ref().is_some_and(|p| p.copies > 1) {
+            let (bucket, name) = plan.key.as_ref().clone();
+            let durability = if durable { Durability::Durable } else { Durability::Relaxed };
+            let delete = Change::Delete { bucket, name, terms: terms.clone(), durability };
+            return Err(Refusal::HasCopies(Box::new(delete)));
         }
         if !terms.is_empty() {
             terms.check(&plan.key.0, &plan.key.1, before.record.as_deref())?;
         }
-        let named = BucketDirs::of(&plan.key.0)?.named;
+        let named = BucketDirs::of(&plan.key.0).map_err(StoreError::from)?.named;
         // An escaped name that came back after a power loss could meet its plain successor.
         plan.durable |= matches!(&before.on_disk, OnDisk::At { path, .. } if path.is_within(&named));
         plan.on_disk = before.on_disk;

@@ -14,7 +14,7 @@ use crate::writer::Body;
 use crate::{
     Access, Attrs, Blocks, Buffer as _, Change, CommitId, Committed, CustomChange, Disk, DiskError,
     DiskErrorKind, DiskPath, Durability, Etag, FlightError, Outcome, Prepared, Put, Record, Request,
-    StoreError, Terms, VersionRule,
+    StoreError, Terms, Together,
 };
 
 type Planned<F> = Result<Step<F>, StoreError>;
@@ -22,12 +22,12 @@ type Planned<F> = Result<Step<F>, StoreError>;
 impl<D: Disk> Committer<D> {
     /// Plans one request; what fails here has changed nothing.
     pub(super) async fn plan(&self, request: Request<D::File>) -> Step<D::File> {
-        let Request { change, now_ns, reply } = request;
+        let Request { change, together, now_ns, reply } = request;
         let (bucket, name) = change.key();
         let key = (bucket.clone(), name.cloned());
         let planned = match self.mountpath().refuse_poisoned() {
             Err(error) => Err(error),
-            Ok(()) => self.plan_change(change, now_ns).await,
+            Ok(()) => self.plan_change(change, together, now_ns).await,
         };
         let mut step = planned.unwrap_or_else(|error| {
             let mut step = Step::new(key.0, key.1, Action::None);
@@ -41,16 +41,33 @@ impl<D: Disk> Committer<D> {
         step
     }
 
-    async fn plan_change(&self, change: Change<D::File>, now_ns: u64) -> Planned<D::File> {
+    async fn plan_change(
+        &self,
+        change: Change<D::File>,
+        together: Option<Together>,
+        now_ns: u64,
+    ) -> Planned<D::File> {
         let durable = |d: Durability| d == Durability::Durable;
         match change {
-            Change::Put(put) => self.plan_put(*put, now_ns).await,
-            Change::Delete { bucket, name, terms, durability } => {
-                self.plan_delete(bucket, name, &terms, durable(durability)).await
+            Change::Put(put) => self.plan_put(*put, together, now_ns).await,
+            Change::Adopt { damaged, bucket, name, prepared, record } => {
+                self.plan_adopt(bucket, name, prepared, *record, damaged).await
             }
-            Change::Evict { bucket, name } => self.plan_delete(bucket, name, &Terms::default(), false).await,
+            Change::Delete { bucket, name, terms, durability } => {
+                self.plan_delete(bucket, name, &terms, durable(durability), together.is_some()).await
+            }
+            Change::Evict { bucket, name } => {
+                self.plan_delete(bucket, name, &Terms::default(), false, true).await
+            }
+            Change::Release { bucket, name, commit } => {
+                let terms = Terms { if_commit: Some(commit), ..Terms::default() };
+                self.plan_delete(bucket, name, &terms, true, together.is_some()).await
+            }
             Change::SetCustom { bucket, name, change, terms, durability } => {
-                self.plan_custom(bucket, name, change, &terms, durable(durability)).await
+                self.plan_custom(bucket, name, change, &terms, durable(durability), together).await
+            }
+            Change::SetCopies { bucket, name, commit, copies } => {
+                self.plan_copies(bucket, name, commit, copies).await
             }
             Change::DestroyBucket { bucket } => {
                 let path = BucketDirs::of(&bucket)?.bucket;
@@ -68,7 +85,10 @@ impl<D: Disk> Committer<D> {
                 Ok(step)
             }
             Change::CreateUpload { bucket, name, attrs, durability } => {
-                self.plan_create_upload(bucket, name, attrs, durable(durability), now_ns).await
+                self.plan_create_upload(bucket, name, attrs, None, durable(durability), now_ns).await
+            }
+            Change::AdoptUpload { bucket, name, upload, attrs } => {
+                self.plan_create_upload(bucket, name, attrs, Some(upload), true, now_ns).await
             }
             Change::PutPart { bucket, name, upload, number, prepared, etag } => {
                 self.plan_part(bucket, name, &upload, number, prepared, etag, now_ns).await
@@ -76,16 +96,18 @@ impl<D: Disk> Committer<D> {
             Change::AbortUpload { bucket, name, upload, durability } => {
                 self.plan_abort(bucket, name, &upload, durable(durability)).await
             }
+            Change::DropUpload { bucket, name, upload } => self.plan_abort(bucket, name, &upload, true).await,
             Change::ColdBegin { bucket, name } => self.plan_cold(bucket, name).await,
         }
     }
 
-    async fn plan_put(&self, put: Put<D::File>, now_ns: u64) -> Planned<D::File> {
+    async fn plan_put(&self, put: Put<D::File>, together: Option<Together>, now_ns: u64) -> Planned<D::File> {
         let Put { bucket, name, prepared, terms, attrs, flight, upload } = put;
         if flight.as_ref().is_some_and(|lead| lead.flight().is_over()) {
             return Err(StoreError::Flight(FlightError::Abandoned));
         }
-        let planned = self.plan_named(&bucket, &name, prepared, &terms, &attrs, upload, now_ns).await;
+        let planned =
+            self.plan_named(&bucket, &name, prepared, &terms, &attrs, upload, together, now_ns).await;
         match (planned, flight) {
             (Ok(mut step), flight) => {
                 step.flight = flight;
@@ -108,6 +130,7 @@ impl<D: Disk> Committer<D> {
         terms: &Terms,
         attrs: &Attrs,
         upload: Option<String>,
+        together: Option<Together>,
         now_ns: u64,
     ) -> Planned<D::File> {
         let dirs = BucketDirs::of(bucket)?;
@@ -119,18 +142,23 @@ impl<D: Disk> Committer<D> {
             None => None,
         };
         let Found { located, blocked } = self.volume.locate(&dirs, name, Access::Buffered).await?;
-        let present = self.present(&dirs, name, located.as_ref(), !terms.is_empty()).await?;
+        let sure = !terms.is_empty() || attrs.moved.is_some();
+        let present = self.present(&dirs, name, located.as_ref(), sure).await?;
+        if together.is_none() && present.as_ref().is_some_and(|p| p.copies > 1) {
+            let (bucket, name, terms, attrs) = (bucket.clone(), name.clone(), terms.clone(), attrs.clone());
+            let put = Put { bucket, name, prepared, terms, attrs, flight: None, upload };
+            return Ok(has_copies(Change::Put(Box::new(put))));
+        }
         terms.check(bucket, name, present.as_ref())?;
+        attrs.refuse_outdated(name, present.as_ref())?;
         let (to, before) = self.destination(&dirs, name, located.as_ref(), blocked)?;
         let escaped = to.is_within(&dirs.named);
-        let commit = self.mountpath().next_commit();
+        let commit = self.commit_of(attrs, together);
         let mut record = self.new_record(&prepared, attrs, commit, now_ns);
+        record.copies = together.map_or(1, |all| all.copies);
         record.name = escaped.then(|| name.clone());
-        record.version = match attrs.version {
-            VersionRule::Next => present.as_ref().map_or(0, |p| p.version).saturating_add(1),
-            VersionRule::Set(version) => version,
-        };
-        record.created_ns = present.as_ref().map_or(record.modified_ns, |p| p.created_ns);
+        record.version = attrs.version.after(present.as_ref());
+        record.created_ns = created_ns(attrs, together, present.as_ref(), &record);
         record.upload = upload;
         let durable = prepared.durability == Durability::Durable;
         let (action, bytes) = self.file_action(prepared, &record, name, &dirs.beside, to, before).await?;
@@ -163,6 +191,15 @@ impl<D: Disk> Committer<D> {
         })
     }
 
+    /// The ID for the commit of a PUT.
+    pub(super) fn commit_of(&self, attrs: &Attrs, together: Option<Together>) -> CommitId {
+        match together {
+            // What has moved keeps its own; what lies beside it is named by one of this node.
+            Some(all) if attrs.moved.is_none() => all.commit,
+            _ => self.mountpath().next_commit(),
+        }
+    }
+
     /// The record of bytes that are about to get a name; name and version are the caller's.
     pub(super) fn new_record(
         &self,
@@ -186,7 +223,7 @@ impl<D: Disk> Committer<D> {
             etag: Some(attrs.etag.clone().unwrap_or(Etag::Commit(commit.sequence))),
             remote: attrs.remote.clone(),
             copies: 1,
-            commit,
+            commit: attrs.moved.map_or(commit, |moved| moved.commit),
             spans: Vec::new(),
             blocks: match prepared.beside {
                 Some(_) => Blocks::Beside { block_bytes, file: commit },
@@ -220,9 +257,14 @@ impl<D: Disk> Committer<D> {
         }
         let beside = match beside {
             Some(beside) => {
-                let owner = Record { name: Some(name.clone()), commit: record.commit, ..Record::default() };
+                // Of the change that brought the content here: what has moved has its commit of elsewhere.
+                let commit = match record.blocks {
+                    Blocks::Beside { file, .. } => file,
+                    Blocks::Inline { .. } => record.commit,
+                };
+                let owner = Record { name: Some(name.clone()), commit, ..Record::default() };
                 self.set_record(&beside, &encode(&owner)?).await?;
-                Some((beside, beside_dir.join(record.commit.to_string())?))
+                Some((beside, beside_dir.join(commit.to_string())?))
             }
             None => None,
         };
@@ -279,12 +321,20 @@ impl<D: Disk> Committer<D> {
         name: ObjectName,
         terms: &Terms,
         durable: bool,
+        with_copies: bool,
     ) -> Planned<D::File> {
         let absent = || StoreError::NotFound { bucket: bucket.clone(), name: name.clone() };
         let dirs = BucketDirs::of(&bucket)?;
         let located = self.volume.locate(&dirs, &name, Access::Buffered).await?.located;
         let located = located.filter(|l| l.record.is_some()).ok_or_else(absent)?;
         let present = self.present(&dirs, &name, Some(&located), !terms.is_empty()).await?;
+        // Who removes what is of a certain commit moves names, and knows of the copies.
+        let alone = !with_copies && terms.if_commit.is_none();
+        if alone && present.as_ref().is_some_and(|p| p.copies > 1) {
+            let durability = if durable { Durability::Durable } else { Durability::Relaxed };
+            let terms = terms.clone();
+            return Ok(has_copies(Change::Delete { bucket, name, terms, durability }));
+        }
         if !terms.is_empty() {
             terms.check(&bucket, &name, present.as_ref())?;
         }
@@ -309,30 +359,55 @@ impl<D: Disk> Committer<D> {
         change: CustomChange,
         terms: &Terms,
         durable: bool,
+        together: Option<Together>,
     ) -> Planned<D::File> {
-        let absent = || StoreError::NotFound { bucket: bucket.clone(), name: name.clone() };
-        let dirs = BucketDirs::of(&bucket)?;
-        let located = self.volume.locate(&dirs, &name, Access::Buffered).await?.located.ok_or_else(absent)?;
-        let mut record = self.present(&dirs, &name, Some(&located), true).await?.ok_or_else(absent)?;
+        let (file, mut record) = self.present_file(&bucket, &name).await?;
+        if together.is_none() && record.copies > 1 {
+            let durability = if durable { Durability::Durable } else { Durability::Relaxed };
+            let terms = terms.clone();
+            return Ok(has_copies(Change::SetCustom { bucket, name, change, terms, durability }));
+        }
         terms.check(&bucket, &name, Some(&record))?;
         match change {
             CustomChange::Merge(pairs) => pairs.iter().try_for_each(|(k, v)| record.custom.set(k, v))?,
             CustomChange::Replace(pairs) => record.custom = pairs,
             CustomChange::ReplaceAll(pairs, content) => (record.custom, record.content) = (pairs, content),
         }
-        record.commit = self.mountpath().next_commit();
+        record.commit = together.map_or_else(|| self.mountpath().next_commit(), |all| all.commit);
+        if let Some(all) = together {
+            record.copies = all.copies;
+        }
         if record.boot.is_some_and(|boot| boot != self.mountpath().options().boot) {
             // It was checked just now, and its bytes stay.
             self.mountpath().note_verified(record.commit);
         }
-        let bytes = encode(&record)?;
-        let mut step =
-            Step::new(bucket, Some(name), Action::Record { file: located.file, record: bytes.clone() });
-        step.listed = Listed::Set(bytes);
-        step.durable = durable;
-        let replaced_bytes = Some(record.size);
-        step.outcome = Some(Outcome::Committed(Committed { record: Arc::new(record), replaced_bytes }));
-        Ok(step)
+        new_record_of(bucket, name, file, record, durable)
+    }
+
+    async fn plan_copies(
+        &self,
+        bucket: Bucket,
+        name: ObjectName,
+        commit: CommitId,
+        copies: u8,
+    ) -> Planned<D::File> {
+        let (file, mut record) = self.present_file(&bucket, &name).await?;
+        Terms { if_commit: Some(commit), ..Terms::default() }.check(&bucket, &name, Some(&record))?;
+        record.copies = copies;
+        new_record_of(bucket, name, file, record, true)
+    }
+
+    /// The file and the record of an object that is certainly there.
+    async fn present_file(
+        &self,
+        bucket: &Bucket,
+        name: &ObjectName,
+    ) -> Result<(D::File, Record), StoreError> {
+        let absent = || StoreError::NotFound { bucket: bucket.clone(), name: name.clone() };
+        let dirs = BucketDirs::of(bucket)?;
+        let located = self.volume.locate(&dirs, name, Access::Buffered).await?.located.ok_or_else(absent)?;
+        let record = self.present(&dirs, name, Some(&located), true).await?.ok_or_else(absent)?;
+        Ok((located.file, record))
     }
 
     async fn plan_cold(&self, bucket: Bucket, name: ObjectName) -> Planned<D::File> {
@@ -357,6 +432,36 @@ impl<D: Disk> Committer<D> {
         }
         out
     }
+}
+
+/// The step that gives an object's file another record; its bytes stay.
+fn new_record_of<F>(bucket: Bucket, name: ObjectName, file: F, record: Record, durable: bool) -> Planned<F> {
+    let bytes = encode(&record)?;
+    let mut step = Step::new(bucket, Some(name), Action::Record { file, record: bytes.clone() });
+    step.listed = Listed::Set(bytes);
+    step.durable = durable;
+    let replaced_bytes = Some(record.size);
+    step.outcome = Some(Outcome::Committed(Committed { record: Arc::new(record), replaced_bytes }));
+    Ok(step)
+}
+
+/// The answer to a change of one copy that all copies are to have.
+fn has_copies<F>(change: Change<F>) -> Step<F> {
+    let (bucket, name) = change.key();
+    let mut step = Step::new(bucket.clone(), name.cloned(), Action::None);
+    step.outcome = Some(Outcome::HasCopies(Box::new(change)));
+    step
+}
+
+/// When the first version of an object was made.
+pub(super) fn created_ns(
+    attrs: &Attrs,
+    together: Option<Together>,
+    present: Option<&Record>,
+    record: &Record,
+) -> u64 {
+    let kept = together.map(|all| all.created_ns).or(attrs.moved.map(|moved| moved.created_ns));
+    kept.or_else(|| present.map(|p| p.created_ns)).unwrap_or(record.modified_ns)
 }
 
 pub(super) fn encode(record: &Record) -> Result<Vec<u8>, StoreError> {

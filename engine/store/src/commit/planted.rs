@@ -1,11 +1,14 @@
-//! Bugs put in on purpose, and where each of them bites; in production none of this is there.
+//! Bugs put in on purpose. In production nothing can plant one: [`Committer::has_bug`] is the constant `false` there.
 
 use super::Committer;
 use crate::Disk;
 use crate::journal::Bugs;
 
 /// A bug put in on purpose, so that the crash tests show that they would find it.
-#[cfg(any(test, feature = "sim"))]
+#[cfg_attr(
+    not(any(test, feature = "sim")),
+    allow(unreachable_pub, reason = "public where bugs can be planted")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Planted {
     /// Work files are not synced before they are named.
@@ -48,33 +51,11 @@ pub enum Planted {
     StaleBatchAccepted,
     /// A name that the journal alone keeps is changed by another way.
     OtherWayBeforeDurable,
+    /// An object that comes from another mountpath goes over a newer one.
+    AdoptOverNewer,
 }
 
-/// The planted bugs by their names where none can be planted: the constant `false` there.
-#[cfg(any(test, feature = "sim"))]
 pub(super) use Planted as Bug;
-#[cfg(not(any(test, feature = "sim")))]
-#[derive(Clone, Copy)]
-pub(super) enum Bug {
-    NoFileSync,
-    NameBeforeRecord,
-    NoDirSync,
-    NoParentSync,
-    BesideNotSynced,
-    NoSyncOnDelete,
-    NoSyncOfCustom,
-    UploadRemovedFirst,
-    NoSyncBeforeEscape,
-    BesideRemovedFirst,
-    BumpAfterRename,
-    SameVersionTwice,
-    JournalNotSynced,
-    NoTombstone,
-    SegmentReusedEarly,
-    TornBatchAccepted,
-    StaleBatchAccepted,
-    OtherWayBeforeDurable,
-}
 
 impl<D: Disk> Committer<D> {
     pub(super) fn journal_bugs(&self) -> Bugs {

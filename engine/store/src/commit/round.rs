@@ -105,7 +105,7 @@ mod tests {
                 durability: Durability::Durable,
             },
         };
-        Request { change, now_ns: 0, reply: Box::new(|_| {}) }
+        Request { change, together: None, now_ns: 0, reply: Box::new(|_| {}) }
     }
 
     #[test]

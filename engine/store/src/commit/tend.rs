@@ -141,7 +141,7 @@ impl<D: Disk> Committer<D> {
             )?;
             // Made since this life began: certainly in use or removed with its object.
             let epoch = self.mountpath().identity().epoch;
-            self.sweep.beside.retain(|id| id.sequence >> 40 != epoch);
+            self.sweep.beside.retain(|id| id.sequence >> 40 < epoch);
         }
         let at = self.sweep.beside.len().saturating_sub(SWEEP_PER_STEP);
         for id in self.sweep.beside.split_off(at) {

@@ -14,8 +14,8 @@ use crate::volume::Look;
 use crate::work::WorkFile;
 use crate::writer::Body;
 use crate::{
-    Access, Attrs, Disk, DiskError, DiskErrorKind, DiskPath, Durability, Etag, Flight, FlightError, Outcome,
-    PartInfo, Prepared, StoreError,
+    Access, Attrs, CommitId, Disk, DiskError, DiskErrorKind, DiskPath, Durability, Etag, Flight, FlightError,
+    Outcome, PartInfo, Prepared, StoreError,
 };
 
 /// Flights kept in the table; those that are over are removed when there are more.
@@ -29,9 +29,21 @@ impl<D: Disk> Committer<D> {
         bucket: Bucket,
         name: ObjectName,
         attrs: Attrs,
+        known: Option<String>,
         durable: bool,
         now_ns: u64,
     ) -> Planned<D::File> {
+        let is_id = |id: &String| CommitId::parse(id.as_bytes()).is_some();
+        if let Some(id) = known.as_ref().filter(|id| !is_id(id)) {
+            return Err(StoreError::NoSuchUpload { id: id.clone() });
+        }
+        let others = match &known {
+            Some(id) => self.volume.upload_of_any(&bucket, id).await?.filter(|there| there.name != name),
+            None => None,
+        };
+        if let Some(there) = others {
+            return Err(StoreError::NoSuchUpload { id: there.id });
+        }
         if self.uploads.values().sum::<usize>() >= UPLOADS_MAX {
             return Err(StoreError::TooMany { what: "uploads in progress", max: UPLOADS_MAX });
         }
@@ -50,7 +62,7 @@ impl<D: Disk> Committer<D> {
         )
         .await?;
         let commit = self.mountpath().next_commit();
-        let id = commit.to_string();
+        let id = known.unwrap_or_else(|| self.mountpath().upload_id(commit));
         let mut record = self.new_record(&prepared, &attrs, commit, now_ns);
         record.name = Some(name.clone());
         record.etag = attrs.etag.clone();

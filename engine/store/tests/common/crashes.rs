@@ -3,7 +3,7 @@
 use weir_store::Planted;
 use weir_store::sim::{Crash, Fault, Faulty, SimDisk};
 
-use super::oracle::Oracle;
+use super::oracle::{Op, Oracle};
 use super::script::script;
 use super::*;
 
@@ -131,6 +131,21 @@ pub fn death(way: Way, at: u64, bug: Option<Planted>, seeds: u64) -> Result<u64,
     Ok(crashes)
 }
 
+/// The script does what it says where nothing fails.
+pub fn undisturbed(way: Way) {
+    let (node, oracle, _) = run(way, 0, Fault::NoSpace, None);
+    let operations = script().iter().flatten().filter(|op| !matches!(op, Op::Tend | Op::GiveUp)).count();
+    assert_eq!(oracle.acked, operations, "every operation is acknowledged");
+    assert!(operations >= 40);
+    oracle.check(&node.unwrap(), None).unwrap();
+}
+
+/// Deaths at every second call from `first` on: how many calls the script has, and how many crashes were checked.
+pub fn deaths(way: Way, first: u64) -> (u64, u64) {
+    let calls = calls(way, None);
+    (calls, (first..=calls).step_by(2).map(|at| death(way, at, None, 3).unwrap()).sum())
+}
+
 /// Calls of the whole script.
 pub fn calls(way: Way, bug: Option<Planted>) -> u64 {
     let (_, oracle, disk) = run(way, 0, Fault::NoSpace, bug);
@@ -145,4 +160,28 @@ pub fn finds(way: Way, bug: Planted) {
     assert!(!calls.is_multiple_of(STRIDE), "the stride must visit every call");
     let found = (0..calls).any(|i| death(way, 1 + i * STRIDE % calls, Some(bug), 4).is_err());
     assert!(found, "{bug:?} was not found");
+}
+
+/// The tests of one way: the script undisturbed, death at each of its calls, and bugs that must be found.
+#[macro_export]
+macro_rules! crash_tests {
+    ($way:expr, $($test:ident: $bug:ident),* $(,)?) => {
+        #[test]
+        fn the_script_does_what_it_says() {
+            common::crashes::undisturbed($way);
+        }
+
+        #[test]
+        fn death_at_every_call_even() {
+            let (calls, crashes) = common::crashes::deaths($way, 1);
+            assert!(calls > 500 && crashes > 2000, "{calls} {crashes}");
+        }
+
+        #[test]
+        fn death_at_every_call_odd() {
+            common::crashes::deaths($way, 2);
+        }
+
+        $(#[test] fn $test() { common::crashes::finds($way, weir_store::Planted::$bug); })*
+    };
 }

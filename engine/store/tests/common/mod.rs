@@ -11,7 +11,7 @@ use weir_store::sim::{Fault, Faulty, SimDisk, block_on};
 use weir_store::{
     Attach, Attrs, BootId, Change, Committed, Committer, CustomChange, Disk as _, Durability, Expected,
     ListQuery, Mountpath, MountpathOptions, Outcome, PartChoice, PartInfo, Planted, Put, Record, Request,
-    StoreError, Terms, Volume, WriteOptions, sim,
+    StoreError, Terms, Together, Volume, WriteOptions, sim,
 };
 use weir_types::{Bucket, BucketName, ChecksumKind, CustomMeta, ObjectName, Provider};
 
@@ -104,6 +104,15 @@ impl Node {
     }
 
     pub fn execute(&mut self, changes: Vec<Change<F>>) -> Vec<Got<Outcome<F>>> {
+        self.execute_part(changes, None)
+    }
+
+    /// The same, of one copy's part in a change of all.
+    pub fn execute_part(
+        &mut self,
+        changes: Vec<Change<F>>,
+        together: Option<Together>,
+    ) -> Vec<Got<Outcome<F>>> {
         self.now_ns += 1;
         let results: Arc<Mutex<Vec<_>>> = Arc::new(Mutex::new((0..changes.len()).map(|_| None).collect()));
         let batch = changes.into_iter().enumerate().map(|(i, change)| {
@@ -112,7 +121,7 @@ impl Node {
                 let old = results.lock().unwrap()[i].replace(result);
                 assert!(old.is_none(), "answered twice");
             });
-            Request { change, now_ns: self.now_ns, reply }
+            Request { change, together, now_ns: self.now_ns, reply }
         });
         block_on(self.committer.execute(batch.collect()));
         let mut results = results.lock().unwrap();
