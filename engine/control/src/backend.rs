@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use weir_cluster::BucketProps;
-use weir_store::{ListQuery, Record, StoreError, Terms};
+use serde::{Deserialize, Serialize};
+use weir_cluster::{BucketProps, NodeId, Promotable};
+use weir_store::{ListQuery, Record, StoreError, Terms, Watch};
 use weir_types::{Bucket, ObjectName, Provider};
 
 /// What every call of [`Backend`] returns.
@@ -32,6 +34,69 @@ pub trait Backend: Send + Sync + 'static {
         terms: &'a Terms,
     ) -> BackendFuture<'a, bool>;
 
+    /// Copies an object that this node owns to where the copy belongs, which may be another target; the bytes it has. A
+    /// copy that is there with the same content stays as it is. `None` if there is no such object, here or at its origin.
+    fn copy_object<'a>(&'a self, call: &'a CopyCall) -> BackendFuture<'a, Option<u64>>;
+
+    /// What a path of this target's host leads to, if its files may become objects; an error if they may not.
+    fn promotable<'a>(&'a self, path: &'a str) -> BackendFuture<'a, Promotable> {
+        let _ = path;
+        Box::pin(async { Err(BackendError::Unsupported("promote".into())) })
+    }
+
+    /// What is in such a directory: names of files and of directories, each in order.
+    fn promotable_dir<'a>(&'a self, path: &'a str) -> BackendFuture<'a, (Vec<String>, Vec<String>)> {
+        let _ = path;
+        Box::pin(async { Err(BackendError::Unsupported("promote".into())) })
+    }
+
+    /// Makes an object of this node out of a file; the bytes it has, or nothing if there is one already that stays.
+    fn promote<'a>(&'a self, call: &'a PromoteCall) -> BackendFuture<'a, Option<u64>> {
+        let _ = call;
+        Box::pin(async { Err(BackendError::Unsupported("promote".into())) })
+    }
+
+    /// Removes a file that became an object.
+    fn remove_promoted<'a>(&'a self, path: &'a str) -> BackendFuture<'a, ()> {
+        let _ = path;
+        Box::pin(async { Err(BackendError::Unsupported("promote".into())) })
+    }
+
+    /// Sees to it that no other target holds an object that is this node's by the view of now: what one has is moved here.
+    fn own_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, ()> {
+        let _ = (bucket, name);
+        Box::pin(async { Err(BackendError::Unsupported("moving objects".into())) })
+    }
+
+    /// The same for an upload of the object.
+    fn own_upload<'a>(
+        &'a self,
+        bucket: &'a Bucket,
+        name: &'a ObjectName,
+        id: &'a str,
+    ) -> BackendFuture<'a, ()> {
+        let _ = (bucket, name, id);
+        Box::pin(async { Err(BackendError::Unsupported("moving uploads".into())) })
+    }
+
+    /// Removes the copy of a remote object; `false` if there was none.
+    fn evict_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, bool>;
+
+    /// Of the mountpath with this root, the copies of remote objects of these buckets that were not read since then, the
+    /// one that was read longest ago first; a bounded number.
+    fn coldest<'a>(
+        &'a self,
+        mountpath: &'a str,
+        buckets: &'a [Bucket],
+        unread_since_ns: u64,
+    ) -> BackendFuture<'a, Vec<ColdObject>>;
+
+    /// Work files that were last changed longer ago, with their bytes.
+    fn work_files(&self, older: Duration) -> BackendFuture<'_, BTreeMap<String, u64>>;
+
+    /// Has every disk's housekeeping begin, which removes work files that nobody uses.
+    fn keep_house(&self) -> BackendFuture<'_, ()>;
+
     /// Whether the bucket holds no object. Open multipart uploads do not count.
     fn is_empty<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, bool>;
 
@@ -48,6 +113,46 @@ pub trait Backend: Send + Sync + 'static {
 
     /// State and space of every mountpath.
     fn mountpaths(&self) -> BackendFuture<'_, Vec<MountpathFacts>>;
+
+    /// Takes a disk in or out. Resolves once the change is in force; what it has moved is moved by a resilver.
+    fn change_mountpath<'a>(&'a self, change: &'a MountpathChange) -> BackendFuture<'a, ()> {
+        Box::pin(async { Err(BackendError::Unsupported(format!("{} a mountpath", change.action.as_str()))) })
+    }
+
+    /// The number of the set of mountpaths, if names are still to be moved under it.
+    fn wants_resilver(&self) -> Option<u64> {
+        None
+    }
+
+    /// Moves every name to the mountpath that it belongs to, and ends what of mountpaths leaves or returns.
+    fn resilver(&self, _watch: Arc<dyn Watch>) -> BackendFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Makes or removes copies of a bucket's objects until each has as many as its properties say; reads and checks every byte
+    /// of them if `thorough`. Whether all that can be even is: what is damaged everywhere cannot.
+    fn even_copies<'a>(
+        &'a self,
+        _bucket: &'a Bucket,
+        _thorough: bool,
+        _watch: Arc<dyn Watch>,
+    ) -> BackendFuture<'a, bool> {
+        Box::pin(async { Ok(true) })
+    }
+
+    /// Whether copies of objects may be uneven, since a process died, a disk failed, or they were not made yet: the mark up to which
+    /// a pass over all of them that begins now sees to everything.
+    fn uneven(&self) -> Option<u64> {
+        None
+    }
+
+    /// Such a pass has come to its end.
+    fn seen_to(&self, _mark: u64) {}
+
+    /// What is wrong with an object of this node that cannot be read whole, from none of its copies; none: nothing.
+    fn damage<'a>(&'a self, _bucket: &'a Bucket, _name: &'a ObjectName) -> BackendFuture<'a, Option<String>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// One page of what the origin holds of a remote bucket.
     fn remote_page<'a>(&'a self, bucket: &'a Bucket, query: &'a RemoteQuery)
@@ -72,8 +177,39 @@ pub trait Backend: Send + Sync + 'static {
     /// Figures of shards, disks and operations in Prometheus text, to be joined with the control core's own.
     fn metrics_text(&self) -> String;
 
+    /// Asks for an orderly end of the process, which comes soon after.
+    fn request_stop(&self);
+
     /// Whether the node takes client requests: its mountpaths are attached and recovered.
     fn is_ready(&self) -> bool;
+}
+
+/// A copy that a node makes for the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyCall {
+    /// Bucket of the source.
+    pub from: Bucket,
+    /// Its name.
+    pub name: ObjectName,
+    /// Bucket of the copy.
+    pub to: Bucket,
+    /// The copy's name.
+    pub as_name: ObjectName,
+    /// Whatever else is there under that name stays as it is.
+    pub if_absent: bool,
+}
+
+/// An object by when it was last read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ColdObject {
+    /// When it was last read or written, nanoseconds since 1970.
+    pub accessed_ns: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Bucket.
+    pub bucket: Bucket,
+    /// Name.
+    pub name: ObjectName,
 }
 
 /// What a disk has done since the host started.
@@ -116,7 +252,7 @@ pub struct LocalEntry {
 }
 
 /// An open multipart upload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     /// Object that it will become.
     pub key: ObjectName,
@@ -127,7 +263,7 @@ pub struct Upload {
 }
 
 /// State and space of a mountpath.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountpathFacts {
     /// Its root.
     pub path: String,
@@ -147,6 +283,59 @@ pub struct MountpathFacts {
     pub free: u64,
     /// Why it takes no requests; `None` while it does.
     pub disabled: Option<String>,
+    /// What it holds is moved away before it leaves.
+    pub leaving: bool,
+}
+
+/// What is to become of a mountpath.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountpathAction {
+    /// Names belong to it.
+    Attach,
+    /// It is in service again.
+    Enable,
+    /// It is out of service; what it may hold is not given up.
+    Disable,
+    /// It leaves the node.
+    Detach,
+}
+
+impl MountpathAction {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attach => "attach",
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Detach => "detach",
+        }
+    }
+}
+
+/// A change of the node's mountpaths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountpathChange {
+    /// What.
+    pub action: MountpathAction,
+    /// Root of the mountpath.
+    pub path: String,
+    /// Whether what it holds is moved away first, where it goes.
+    pub resilver: bool,
+}
+
+/// A file that is to become an object of the node that is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromoteCall {
+    /// The object's bucket.
+    pub bucket: Bucket,
+    /// The object's name.
+    pub name: ObjectName,
+    /// The file.
+    pub file: String,
+    /// The target whose file it is; none: the asked node's.
+    pub from: Option<NodeId>,
+    /// In place of an object that is there.
+    pub overwrite: bool,
 }
 
 /// Where a remote bucket's origin answers; what its properties leave open follows from the node's settings.
@@ -231,7 +420,16 @@ pub enum BackendError {
     /// The node cannot do this, now or later.
     #[error("{0} is not supported")]
     Unsupported(String),
+    /// It was tried in vain.
+    #[error("{0}")]
+    Failed(String),
     /// Too much is under way: the same call may succeed shortly.
     #[error("{0}")]
     Busy(String),
+    /// The mountpath cannot be changed so.
+    #[error("{0}")]
+    Mountpath(String),
+    /// The remaining mountpaths have no room for what one holds.
+    #[error("{0}")]
+    NoRoom(String),
 }

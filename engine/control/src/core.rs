@@ -11,8 +11,11 @@ use crate::disks::DiskRates;
 use crate::figures::Figures;
 use crate::finds::Finds;
 use crate::handle::of_bucket;
+use crate::jobs::Parts;
+use crate::peers::{CoreLink, Hub};
 use crate::raft::command::Command;
 use crate::raft::node::RaftNode;
+use crate::removal::Removals;
 use crate::sessions::Sessions;
 use crate::{Backend, BackendError, ControlError, Identity, Refused, RemoteOrigin, RemoteQuery};
 
@@ -20,6 +23,9 @@ use crate::{Backend, BackendError, ControlError, Identity, Refused, RemoteOrigin
 pub(crate) struct Core {
     pub(crate) raft: RaftNode,
     pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) removals: Removals,
+    /// What other nodes reach this core by.
+    pub(crate) link: CoreLink,
     /// Where the local part of a node's configuration comes from.
     pub(crate) config: crate::ControlConfig,
     /// Listing sessions and summary jobs.
@@ -28,6 +34,8 @@ pub(crate) struct Core {
     /// Remote buckets that are being asked for.
     pub(crate) finds: Finds,
     pub(crate) disks: DiskRates,
+    /// Parts of jobs that are under way here.
+    pub(crate) parts: Parts,
     /// When this process's control core was ready.
     pub(crate) started: Instant,
 }
@@ -40,6 +48,16 @@ impl Core {
 
     pub(crate) fn identity(&self) -> &Identity {
         self.raft.identity()
+    }
+
+    /// What answers other nodes, and this one where it is one of those asked.
+    pub(crate) fn hub(&self) -> Hub {
+        Hub {
+            raft: self.raft.clone(),
+            backend: self.backend.clone(),
+            removals: self.removals.clone(),
+            core: self.link.clone(),
+        }
     }
 
     /// Makes a bucket.
@@ -61,7 +79,10 @@ impl Core {
     }
 
     async fn destroy_marked(&self, bucket: Bucket, bid: Option<u64>) -> Result<(), ControlError> {
-        self.raft.propose(Command::DestroyBucket { bucket: bucket.clone(), bid }).await?;
+        self.raft.propose(Command::DestroyMarked { bucket: bucket.clone(), bid }).await?;
+        if self.raft.company().is_some() {
+            return self.await_removal(&bucket).await;
+        }
         self.backend.remove_bucket_data(&bucket).await?;
         self.raft.propose(Command::EndRemoval { bucket }).await?;
         Ok(())
@@ -76,13 +97,13 @@ impl Core {
     /// | 3. looked at again: objects, then the mark goes | is taken again once the mark is gone |
     /// | 4. none: destroyed | is refused: there is no such bucket |
     pub(crate) async fn destroy_if_empty(&self, bucket: Bucket, bid: u64) -> Result<bool, ControlError> {
-        if !self.backend.is_empty(&bucket).await? {
+        if !self.is_empty(&bucket).await? {
             return Ok(false);
         }
         self.raft.propose(Command::BeginRemoval { bucket: bucket.clone(), bid: Some(bid) }).await?;
-        let settled = self.backend.settle(&bucket).await;
+        let settled = self.settle(&bucket).await;
         let empty = match settled {
-            Ok(()) => self.backend.is_empty(&bucket).await,
+            Ok(()) => self.is_empty(&bucket).await,
             Err(error) => Err(error),
         };
         if matches!(empty, Ok(true)) {
@@ -90,14 +111,14 @@ impl Core {
             return Ok(true);
         }
         self.raft.propose(Command::EndRemoval { bucket }).await?;
-        Ok(empty?)
+        empty
     }
 
-    /// Ends what an earlier life began: a marked bucket that is still there stays, and what is kept of one that is
-    /// not goes.
+    /// Of a process that is a cluster by itself: ends what an earlier life began: a marked bucket that is still there stays, and what is kept of one that is
+    /// not goes. One that is being renamed keeps its mark.
     pub(crate) async fn end_removals(&self) -> Result<(), ControlError> {
         let view = self.view()?;
-        for bucket in view.bmd.removing() {
+        for bucket in view.bmd.removing().iter().filter(|bucket| view.jobs.renaming(bucket).is_none()) {
             if view.bmd.get(bucket).is_none()
                 && let Err(error) = self.backend.remove_bucket_data(bucket).await
             {

@@ -38,9 +38,18 @@ pub enum ControlError {
     /// The replicated state does not allow the change.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// The listener for nodes cannot be had.
+    #[error("intra-control: {0}")]
+    Peers(String),
+    /// The cluster does not take this node, and will not.
+    #[error("this node is not taken into the cluster: {0}")]
+    NotTaken(String),
     /// No majority, or no leader yet: nothing was changed, or it is not known whether it was.
     #[error("no agreement: {0}")]
     NoAgreement(String),
+    /// Another node failed at what it was asked.
+    #[error("{0}")]
+    Elsewhere(String),
     /// A value that is wrong by itself.
     #[error(transparent)]
     Cluster(#[from] ClusterError),

@@ -44,6 +44,12 @@ impl Figures {
         );
         figure("weir_control_under_way", "gauge", "Control requests and calls not yet answered.", &under_way);
         figure("weir_raft_term", "gauge", "Raft term.", &progress.term);
+        figure(
+            "weir_raft_voters",
+            "gauge",
+            "Gateways that vote: the cluster goes on without less than half of them.",
+            &progress.voters,
+        );
         figure("weir_raft_leads", "gauge", "Whether this node leads.", &u8::from(progress.leads));
         figure("weir_raft_last_log_index", "gauge", "Last entry of the log.", &progress.last_log);
         figure("weir_raft_applied_index", "gauge", "Last entry applied.", &progress.applied);

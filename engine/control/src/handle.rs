@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
-use weir_cluster::{BucketInfo, BucketPropsPatch, ClusterView, ConfigPatch, Node};
+use weir_cluster::{BucketInfo, BucketPropsPatch, ClusterView, ConfigPatch, Lease, Node, NodeId};
 use weir_types::{Bucket, BucketName};
 
 use crate::raft::command::{Applied, Command};
@@ -23,6 +23,7 @@ pub(crate) enum Message {
 pub(crate) enum Call {
     Propose(Command, oneshot::Sender<Result<Applied, ControlError>>),
     FindRemote(Bucket, oneshot::Sender<Result<BucketInfo, ControlError>>),
+    SetPrimary(NodeId, oneshot::Sender<Result<(), ControlError>>),
     FindName(BucketName, oneshot::Sender<Result<Option<(Bucket, BucketInfo)>, ControlError>>),
 }
 
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) messages: mpsc::UnboundedSender<Message>,
     pub(crate) under_way: Arc<Semaphore>,
     pub(crate) views: Arc<ArcSwap<ClusterView>>,
+    pub(crate) lease: Lease,
     pub(crate) identity: Identity,
     pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -61,6 +63,11 @@ impl ControlHandle {
     /// Where views are published, for readers that load one per request.
     pub fn views(&self) -> Arc<ArcSwap<ClusterView>> {
         self.shared.views.clone()
+    }
+
+    /// Whether the cluster counts on this node.
+    pub fn lease(&self) -> Lease {
+        self.shared.lease.clone()
     }
 
     /// Who this node is.
@@ -132,6 +139,15 @@ impl ControlHandle {
     /// Adds a node to the map, or replaces the one of its ID and role.
     pub async fn put_node(&self, node: Node) -> Result<(), ControlError> {
         self.propose(Command::PutNode(Box::new(node))).await.map(|_| ())
+    }
+
+    /// Makes a gateway the leading one. Resolves when it leads.
+    pub fn set_primary(
+        &self,
+        gateway: NodeId,
+    ) -> impl Future<Output = Result<(), ControlError>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        self.call(Call::SetPrimary(gateway, reply), answer)
     }
 
     /// Asks the core to stop: what is under way is answered, for a bounded time, and nothing new is taken.

@@ -20,20 +20,28 @@ mod figures;
 mod finds;
 mod gather;
 mod handle;
+mod jobs;
+mod members;
+mod peers;
 mod raft;
+mod removal;
 mod request;
+mod runtime;
 mod sessions;
+#[cfg(test)]
+mod sim;
 mod thread;
 
 pub use backend::{
-    Backend, BackendError, BackendFuture, DiskCounters, LocalEntry, LocalPage, MountpathFacts, RemoteEntry,
-    RemoteOrigin, RemotePage, RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry, LocalPage,
+    MountpathAction, MountpathChange, MountpathFacts, PromoteCall, RemoteEntry, RemoteOrigin, RemotePage,
+    RemoteQuery, Upload,
 };
-pub use config::{ControlConfig, Identity, SNAPSHOT_ENTRIES};
+pub use config::{ControlConfig, Identity, PeersConfig, SNAPSHOT_ENTRIES};
 pub use error::ControlError;
-pub use gather::Merge;
+pub use gather::{Merge, union};
 pub use handle::ControlHandle;
 pub use raft::command::{Applied, Command, Refused};
 pub use request::{ControlOp, ControlRequest, ControlResponse, Overloaded};
+pub(crate) use runtime::now_ns;
 pub use thread::Control;
-pub(crate) use thread::now_ns;

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use weir_auth::PeerVerifier;
 use weir_types::limits::CONTROL_QUEUE_MAX;
 
 use crate::core::Core;
@@ -18,10 +19,14 @@ use crate::disks::DiskRates;
 use crate::figures::Figures;
 use crate::finds::Finds;
 use crate::handle::{Call, Message, Shared};
+use crate::jobs::Parts;
 use crate::raft::db::Db;
 use crate::raft::node::{RaftNode, identity};
+use crate::removal::Removals;
 use crate::sessions::Sessions;
-use crate::{Backend, ControlConfig, ControlError, ControlHandle, ControlOp, ControlRequest, Identity, api};
+use crate::{
+    Backend, ControlConfig, ControlError, ControlHandle, ControlOp, ControlRequest, Identity, api, peers,
+};
 
 /// Worker threads of the control core: redb, listing merges, encodings.
 const WORKERS_MAX: usize = 8;
@@ -35,7 +40,9 @@ impl Control {
     /// Who a node with this configuration is, made and stored at first use: for parts of the node that need its
     /// IDs before the control core runs. Fails while a control core runs on the same directory.
     pub fn identity(config: &ControlConfig) -> Result<Identity, ControlError> {
-        identity(&Db::open(&config.state_dir)?, config)
+        let db = Db::open(&config.state_dir)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|e| ControlError::Thread(e.to_string()))?.block_on(identity(&db, config))
     }
 
     /// Starts the control thread and waits until this node leads, has applied its whole log and has published a
@@ -53,7 +60,7 @@ impl Control {
             });
             match result {
                 Ok((runtime, core)) => {
-                    let first = core.raft.published().views().cloned();
+                    let first = (core.raft.published().views().cloned(), core.raft.lease().clone());
                     // The starter waits; if it went away, the messages' sender did too, and the loop ends at once.
                     let _ = ready.send(Ok((core.identity().clone(), first)));
                     runtime.block_on(serve(core, incoming, permits));
@@ -69,17 +76,11 @@ impl Control {
             .spawn(program)
             .map_err(|e| ControlError::Thread(e.to_string()))?;
         let died = |_| ControlError::Thread("it ended while starting".into());
-        let (identity, views) = started.recv().map_err(died)??;
+        let (identity, (views, lease)) = started.recv().map_err(died)??;
         let views = views.ok_or_else(|| ControlError::NoAgreement("no view after start".into()))?;
         let thread = Mutex::new(Some(thread));
-        Ok(ControlHandle { shared: Arc::new(Shared { messages, under_way, views, identity, thread }) })
+        Ok(ControlHandle { shared: Arc::new(Shared { messages, under_way, views, lease, identity, thread }) })
     }
-}
-
-/// Nanoseconds since 1970; 0 if the clock is before.
-pub(crate) fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn pin(cpu: Option<usize>) -> Result<(), ControlError> {
@@ -94,7 +95,7 @@ fn pin(cpu: Option<usize>) -> Result<(), ControlError> {
 /// the process may run.
 fn runtime(everywhere: Option<CpuSet>) -> Result<tokio::runtime::Runtime, ControlError> {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .max_blocking_threads(WORKERS_MAX)
         .thread_name("control-worker")
         .on_thread_start(move || {
@@ -109,20 +110,57 @@ fn runtime(everywhere: Option<CpuSet>) -> Result<tokio::runtime::Runtime, Contro
 
 async fn prepare(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<Arc<Core>, ControlError> {
     let db = Db::open(&config.state_dir)?;
-    let identity = identity(&db, &config)?;
-    let raft = RaftNode::start(db, identity, &config, now_ns()).await?;
+    let identity = identity(&db, &config).await?;
+    let raft = RaftNode::begin(db, identity, &config).await?;
+    let removals = Removals::default();
+    let link = peers::CoreLink::default();
+    let hub = peers::Hub {
+        raft: raft.clone(),
+        backend: backend.clone(),
+        removals: removals.clone(),
+        core: link.clone(),
+    };
+    let settled = match begin_company(&raft, &config, hub).await {
+        Ok(()) => raft.settle(&config, crate::now_ns()).await,
+        failed => failed,
+    };
+    if let Err(error) = settled {
+        raft.shutdown().await;
+        return Err(error);
+    }
     let core = Core {
         raft,
         backend,
+        removals,
+        link,
         config,
         sessions: Sessions::default(),
         figures: Figures::default(),
         finds: Finds::default(),
         disks: DiskRates::default(),
+        parts: Parts::default(),
         started: Instant::now(),
     };
-    core.end_removals().await?;
-    Ok(Arc::new(core))
+    let core = Arc::new(core);
+    core.link.tie(&core);
+    crate::runtime::spawn(core.clone().work_forever());
+    match core.raft.company() {
+        None => core.end_removals().await?,
+        Some(_) => drop(tokio::spawn(core.clone().remove_forever())),
+    }
+    Ok(core)
+}
+
+/// Opens the listener for other nodes, and begins what this process owes them: it ends with the runtime.
+async fn begin_company(raft: &RaftNode, config: &ControlConfig, hub: peers::Hub) -> Result<(), ControlError> {
+    let Some(peers_config) = &config.peers else { return Ok(()) };
+    let identity = raft.identity();
+    let ids: Vec<String> = identity.me(config.roles).ids().map(ToString::to_string).collect();
+    let verifier = PeerVerifier::new(peers_config.key.clone(), identity.cluster.as_str(), ids);
+    let listener = peers::listen(peers_config.listen).await?;
+    tokio::spawn(peers::serve(listener, verifier, hub));
+    raft.take_turns();
+    Ok(())
 }
 
 /// Takes messages until told to stop, then lets what is under way finish.
@@ -192,6 +230,9 @@ async fn carry_out(core: Arc<Core>, call: Call, permit: OwnedSemaphorePermit) {
     match call {
         Call::Propose(command, reply) => {
             let _ = reply.send(core.raft.propose(command).await);
+        }
+        Call::SetPrimary(gateway, reply) => {
+            let _ = reply.send(core.raft.set_primary(&gateway).await);
         }
         Call::FindRemote(bucket, reply) => {
             let _ = reply.send(core.bucket(&bucket, false).await);

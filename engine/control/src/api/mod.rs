@@ -4,9 +4,11 @@ mod ais;
 mod metrics;
 mod s3;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::SocketAddr;
+
+pub(crate) use ais::{told, told_change};
 
 use bytes::Bytes;
 use weir_auth::{Grant, Principal};

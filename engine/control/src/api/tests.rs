@@ -3,6 +3,8 @@
 
 mod ais_buckets;
 mod ais_cluster;
+mod ais_copies;
+mod ais_jobs;
 mod ais_list;
 mod guard;
 mod memory;
@@ -17,7 +19,7 @@ use weir_cluster::NetInfo;
 use weir_http::{HeaderSlots, parse_head};
 
 use crate::{Control, ControlConfig, ControlHandle, ControlOp, ControlRequest, ControlResponse};
-use memory::Memory;
+pub(crate) use memory::Memory;
 
 /// A node with a control core and nothing else.
 pub(crate) struct Node {
@@ -55,30 +57,7 @@ impl Node {
     }
 
     pub(crate) fn submit(&self, text: &str, body: &str) -> oneshot::Receiver<ControlResponse> {
-        let (line, headers) = text.split_once('\n').unwrap_or((text, ""));
-        let headers: String = headers.lines().map(|l| format!("{}\r\n", l.trim())).collect();
-        let bytes = format!("{line} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
-        let mut slots = HeaderSlots::default();
-        let (head, _) = parse_head(bytes.as_bytes(), &mut slots).unwrap().unwrap();
-        let op = if weir_ais::claims(head.path) {
-            ControlOp::Ais(Box::new(weir_ais::route(head.method, head.path, head.query).unwrap()))
-        } else {
-            ControlOp::S3(Box::new(weir_s3::route(&head, &weir_s3::S3Config::default()).unwrap()))
-        };
-        let peer: std::net::SocketAddr = "127.0.0.1:51234".parse().unwrap();
-        let grant = self.gate.admit(&head, &Arrival { peer: peer.ip(), now: 1_000_000 }).unwrap();
-        let (reply, answer) = oneshot::channel();
-        let request = ControlRequest {
-            op,
-            head: head.to_owned(),
-            body: body.to_owned().into(),
-            grant,
-            peer,
-            request_id: "r1".into(),
-            reply,
-        };
-        self.handle.try_submit(request).unwrap();
-        answer
+        submit(&self.handle, &self.gate, text, body)
     }
 
     /// Asks and gives status and body.
@@ -104,6 +83,39 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.handle.stop();
     }
+}
+
+/// Hands a request to a control core.
+pub(crate) fn submit(
+    handle: &ControlHandle,
+    gate: &Gate,
+    text: &str,
+    body: &str,
+) -> oneshot::Receiver<ControlResponse> {
+    let (line, headers) = text.split_once('\n').unwrap_or((text, ""));
+    let headers: String = headers.lines().map(|l| format!("{}\r\n", l.trim())).collect();
+    let bytes = format!("{line} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    let mut slots = HeaderSlots::default();
+    let (head, _) = parse_head(bytes.as_bytes(), &mut slots).unwrap().unwrap();
+    let op = if weir_ais::claims(head.path) {
+        ControlOp::Ais(Box::new(weir_ais::route(head.method, head.path, head.query).unwrap()))
+    } else {
+        ControlOp::S3(Box::new(weir_s3::route(&head, &weir_s3::S3Config::default()).unwrap()))
+    };
+    let peer: std::net::SocketAddr = "127.0.0.1:51234".parse().unwrap();
+    let grant = gate.admit(&head, &Arrival { peer: peer.ip(), now: 1_000_000 }).unwrap();
+    let (reply, answer) = oneshot::channel();
+    let request = ControlRequest {
+        op,
+        head: head.to_owned(),
+        body: body.to_owned().into(),
+        grant,
+        peer,
+        request_id: "r1".into(),
+        reply,
+    };
+    handle.try_submit(request).unwrap();
+    answer
 }
 
 /// Any executor will do: the answers' wakers know nothing of the control thread's runtime.

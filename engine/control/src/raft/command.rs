@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 use weir_cluster::{
-    BucketInfo, BucketPropsPatch, ClusterConfig, ClusterError, ClusterUuid, ConfigPatch, Node,
+    BucketInfo, BucketPropsPatch, ClusterConfig, ClusterError, ClusterUuid, ConfigPatch, Done, JobId,
+    JobOrder, Node, NodeFlags, NodeId,
 };
 use weir_types::Bucket;
 
@@ -84,6 +85,61 @@ pub enum Command {
         /// Which.
         bucket: Bucket,
     },
+    /// Sets and clears bits of a node's state.
+    SetFlags {
+        /// Which.
+        node: NodeId,
+        /// Bits to set.
+        set: NodeFlags,
+        /// Bits to clear, before.
+        clear: NodeFlags,
+    },
+    /// Notes which gateway leads.
+    SetPrimary {
+        /// Which.
+        gateway: NodeId,
+    },
+    /// Puts a node on the map that is there and says so; its state stays as it was, but it is not away.
+    Admit(Box<Node>),
+    /// Forgets a bucket that is marked; one whose mark was taken away meanwhile stays.
+    DestroyMarked {
+        /// Which.
+        bucket: Bucket,
+        /// Only if it still is the bucket of this ID.
+        bid: Option<u64>,
+    },
+    /// Takes a node off the map.
+    RemoveNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// Begins a job.
+    StartJob {
+        /// Its ID.
+        id: JobId,
+        /// What it does.
+        order: Box<JobOrder>,
+        /// Now, nanoseconds since 1970.
+        now_ns: u64,
+    },
+    /// Tells a job to stop; one that has ended stays as it is.
+    StopJob {
+        /// Which.
+        id: JobId,
+        /// Why.
+        why: String,
+    },
+    /// A target's part of a job has ended.
+    EndPart {
+        /// Which job.
+        job: JobId,
+        /// Whose part.
+        target: NodeId,
+        /// What it came to.
+        done: Done,
+        /// Now, nanoseconds since 1970.
+        now_ns: u64,
+    },
 }
 
 /// What applying a log entry answers. Public because openraft's types must be; nothing outside sees it.
@@ -134,6 +190,15 @@ pub enum Refused {
     /// The bucket is on its way out.
     #[error("bucket \"{0}\" is being removed: try again shortly")]
     BucketBeingRemoved(Bucket),
+    /// No such node.
+    #[error("node {0} is not on the map")]
+    NodeNotFound(NodeId),
+    /// The map holds as many nodes as it may.
+    #[error("too many nodes: at most {0}")]
+    TooManyNodes(u64),
+    /// As many jobs run as may.
+    #[error("too many jobs at once: at most {0}; try again when one has ended")]
+    TooManyJobs(u64),
 }
 
 impl From<ClusterError> for Refused {

@@ -15,7 +15,7 @@ use redb::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::ControlError;
+use crate::{ControlError, runtime};
 
 /// Name of the file under the state directory.
 pub(crate) const FILE_NAME: &str = "control.redb";
@@ -30,6 +30,10 @@ pub(super) mod key {
     pub(crate) const FORMAT: &str = "format";
     /// [`super::super::node::Identity`]
     pub(crate) const IDENTITY: &str = "identity";
+    /// Whether the node joins a cluster that was there before it; absent: it makes its own.
+    pub(crate) const JOINS: &str = "joins";
+    /// Whether a node that joins has been on the map: it does so once.
+    pub(crate) const MEMBER: &str = "member";
     /// [`super::super::types::Vote`]
     pub(crate) const VOTE: &str = "vote";
     /// Last log ID known to be committed.
@@ -114,6 +118,15 @@ impl Db {
         Ok(db)
     }
 
+    /// Opens a file that is not the file system's.
+    #[cfg(test)]
+    pub(crate) fn over(file: impl redb::StorageBackend) -> Result<Self, DbError> {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(file)?;
+        let db = Self { database: Arc::new(database) };
+        db.prepare()?;
+        Ok(db)
+    }
+
     /// Makes the tables and checks the format, so that later reads find both.
     fn prepare(&self) -> Result<(), DbError> {
         let tx = self.database.begin_write()?;
@@ -156,6 +169,11 @@ impl Db {
         self.transact(Durability::None, write).await
     }
 
+    /// Notes that this process has been on the map of the cluster it joined.
+    pub(crate) async fn note_membership(&self) -> Result<(), DbError> {
+        self.write(|tx| put(tx, key::MEMBER, &true)).await
+    }
+
     async fn transact(
         &self,
         durability: Durability,
@@ -195,7 +213,7 @@ impl Db {
 async fn on_worker<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
 ) -> Result<T, DbError> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| DbError::Worker(e.to_string()))?
+    runtime::on_worker(work).await.map_err(DbError::Worker)?
 }
 
 /// A single value of [`META`].

@@ -13,6 +13,7 @@ use redb::ReadableTable;
 
 use super::db::{self, Db, DbError, LOG, key};
 use super::types::{Entry, LogId, StorageError, Types, Vote};
+use crate::runtime::{Bug, planted};
 
 /// The log; clones share the file.
 #[derive(Clone)]
@@ -84,6 +85,10 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
         let vote = *vote;
+        if planted(Bug::VoteNotSynced) {
+            let written = self.db.write_lazily(move |tx| db::put(tx, key::VOTE, &vote)).await;
+            return written.map_err(|e| StorageIOError::write_vote(&e).into());
+        }
         self.db
             .write(move |tx| db::put(tx, key::VOTE, &vote))
             .await

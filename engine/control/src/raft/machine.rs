@@ -11,32 +11,63 @@ use arc_swap::ArcSwap;
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, StorageIOError};
 use parking_lot::Mutex;
-use weir_cluster::ClusterView;
+use weir_cluster::{ClusterView, Me};
 
 use super::command::Answer;
 use super::db::{self, Db, DbError, META, key};
 use super::state::State;
 use super::types::{Entry, LogId, SnapshotMeta, StorageError, StoredMembership, Types};
+use crate::runtime;
 
 /// Where views are published. Holds nothing until the cluster is made.
 #[derive(Clone, Default)]
-pub(crate) struct Published(Arc<OnceLock<Arc<ArcSwap<ClusterView>>>>);
+pub(crate) struct Published {
+    views: Arc<OnceLock<Arc<ArcSwap<ClusterView>>>>,
+    me: Arc<Me>,
+}
 
 impl Published {
+    /// A place for the views of the process that is `me`.
+    pub(crate) fn new(me: Me) -> Self {
+        Self { views: Arc::default(), me: Arc::new(me) }
+    }
+
+    /// Whose views these are.
+    pub(crate) fn me(&self) -> &Me {
+        &self.me
+    }
+
     /// The place that readers load views from, once there is a first one.
     pub(crate) fn views(&self) -> Option<&Arc<ArcSwap<ClusterView>>> {
-        self.0.get()
+        self.views.get()
     }
 
     fn publish(&self, view: &ClusterView) {
-        let view = Arc::new(view.clone());
-        match self.0.get() {
+        let view = Arc::new(ClusterView { me: self.me.clone(), ..view.clone() });
+        match self.views.get() {
+            #[cfg(debug_assertions)]
+            Some(views) if self.lateness().is_some() => {
+                let (views, late) = (views.clone(), self.lateness().unwrap_or_default());
+                std::thread::spawn(move || {
+                    std::thread::sleep(late);
+                    if views.load().index < view.index {
+                        views.store(view);
+                    }
+                });
+            }
             Some(views) => views.store(view),
             None => {
                 // Only the state machine publishes, so nobody can have been faster.
-                let _ = self.0.set(Arc::new(ArcSwap::new(view)));
+                let _ = self.views.set(Arc::new(ArcSwap::new(view)));
             }
         }
+    }
+
+    /// By how much a planted bug delays views here.
+    #[cfg(debug_assertions)]
+    fn lateness(&self) -> Option<std::time::Duration> {
+        let id = self.me.gateway.as_ref().or(self.me.target.as_ref())?;
+        crate::runtime::lateness(id.as_str())
     }
 }
 
@@ -119,7 +150,7 @@ async fn store(db: &Db, meta: SnapshotMeta, bytes: Vec<u8>) -> Result<(), DbErro
 async fn on_worker<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
 ) -> Result<T, DbError> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| DbError::Worker(e.to_string()))?
+    runtime::on_worker(work).await.map_err(DbError::Worker)?
 }
 
 impl RaftStateMachine<Types> for Machine {

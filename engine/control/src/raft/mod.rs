@@ -4,11 +4,13 @@
 //! type and tested through openraft's own suite; only the transport refuses.
 
 pub(crate) mod command;
+mod copies;
 pub(crate) mod db;
 pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod node;
+mod owners;
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;

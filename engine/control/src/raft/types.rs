@@ -7,6 +7,12 @@ use std::io::Cursor;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Answer, Command};
+#[cfg(test)]
+use crate::sim::Runtime;
+
+/// What openraft runs on.
+#[cfg(not(test))]
+pub type Runtime = openraft::TokioRuntime;
 
 /// A voter's or learner's number in Raft: the placement digest of its node ID.
 pub(crate) type RaftId = u64;
@@ -35,7 +41,7 @@ openraft::declare_raft_types!(
         Node = Peer,
         Entry = openraft::Entry<Types>,
         SnapshotData = Cursor<Vec<u8>>,
-        AsyncRuntime = openraft::TokioRuntime,
+        AsyncRuntime = Runtime,
 );
 
 /// openraft's types, instantiated.

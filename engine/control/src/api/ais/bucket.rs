@@ -2,13 +2,13 @@
 
 use weir_ais::headers::names;
 use weir_ais::{
-    AisError, BckJson, BucketDelete, BucketPatch, BucketPost, BucketQuery, Presence, Unsupported, bprops_json,
+    AisError, BckJson, BucketDelete, BucketPatch, BucketQuery, Presence, Unsupported, bprops_json,
 };
 use weir_cluster::{BucketInfo, BucketProps, BucketPropsPatch, ClusterError};
 use weir_types::{Access, Bucket, Provider};
 
 use super::node::on_worker;
-use super::{Answer, cluster, error, header_json, json, on_bucket, on_cluster, on_mask};
+use super::{Answer, error, header_json, jobs, json, mirror, on_bucket, on_cluster, on_mask};
 use crate::api::Asked;
 use crate::core::Core;
 use crate::raft::command::Command;
@@ -72,19 +72,16 @@ pub(super) async fn seen(
     Ok(BucketInfo { bid: 0, created_ns: 0, props: BucketProps::inherit(&view.config, bucket) })
 }
 
-/// POST: making a bucket is what is built.
-pub(super) async fn post(core: &Core, bucket: Bucket, dont_head: bool, asked: &Asked<'_>) -> Answer {
-    match BucketPost::read(&asked.body, &bucket)? {
-        BucketPost::Create(props) => {
-            on_cluster(asked, Access::CREATE_BUCKET)?;
-            cluster::settable(props.iter())?;
-            create(core, bucket, props, dont_head).await
-        }
-        BucketPost::Unsupported(what) => Err(what.into()),
-    }
-}
-
-async fn create(core: &Core, bucket: Bucket, props: BucketPropsPatch, dont_head: bool) -> Answer {
+/// Makes a bucket.
+pub(super) async fn create(
+    core: &Core,
+    bucket: Bucket,
+    props: BucketPropsPatch,
+    dont_head: bool,
+    asked: &Asked<'_>,
+) -> Answer {
+    on_cluster(asked, Access::CREATE_BUCKET)?;
+    mirror::settable(core, &bucket, &props).await?;
     if !bucket.namespace.uuid.is_empty() {
         return Err(Unsupported::new("create", format!("{bucket}: other clusters are not attached")).into());
     }
@@ -125,23 +122,28 @@ pub(super) async fn patch(core: &Core, bucket: Bucket, asked: &Asked<'_>) -> Ans
             if props.iter().any(|(name, _)| name.eq_ignore_ascii_case("access")) {
                 on_bucket(asked, Access::SET_BUCKET_ACL, &bucket)?;
             }
-            cluster::settable(props.iter())?;
-            Command::SetBucketProps { bucket, props }
+            mirror::settable(core, &bucket, &props).await?;
+            Command::SetBucketProps { bucket: bucket.clone(), props }
         }
         BucketPatch::Reset => {
             on_bucket(asked, Access::SET_BUCKET_ACL, &bucket)?;
-            Command::ResetBucketProps { bucket }
+            Command::ResetBucketProps { bucket: bucket.clone() }
         }
     };
-    core.raft.propose(command).await.map_err(error::of)?;
-    // No body: no job was started.
-    Ok(ControlResponse::new(200))
+    mirror::follow(core, &bucket, command).await
 }
 
-/// DELETE: destroy or evict.
+/// DELETE: destroy or evict, the bucket or some of its objects.
 pub(super) async fn delete(core: &Core, bucket: Bucket, keep_md: bool, asked: &Asked<'_>) -> Answer {
+    let action = BucketDelete::read(&asked.body, &bucket);
+    if let Ok(BucketDelete::Objects(selection)) = action {
+        on_bucket(asked, Access::DELETE_OBJECT, &bucket)?;
+        let info = core.view().map_err(error::of)?.bmd.expect(&bucket)?.clone();
+        on_mask(asked, Access::DELETE_OBJECT, &bucket, &info, "DELETE-OBJECT")?;
+        return jobs::remove_objects(core, bucket, info.bid, selection).await;
+    }
     on_cluster(asked, Access::DESTROY_BUCKET)?;
-    let action = BucketDelete::read(&asked.body, &bucket)?;
+    let action = action?;
     let info = core.view().map_err(error::of)?.bmd.expect(&bucket)?.clone();
     on_mask(asked, Access::DESTROY_BUCKET, &bucket, &info, "DESTROY-BUCKET")?;
     match action {
@@ -150,12 +152,11 @@ pub(super) async fn delete(core: &Core, bucket: Bucket, keep_md: bool, asked: &A
                 Unsupported::new("destroy", format!("{bucket} at its origin (evict it instead)")).into()
             );
         }
-        BucketDelete::Evict if keep_md => {
-            core.backend.remove_bucket_data(&bucket).await.map_err(error::of)?
-        }
+        BucketDelete::Evict if keep_md => core.drop_copies(&bucket).await.map_err(error::of)?,
         BucketDelete::Destroy | BucketDelete::Evict => {
             core.destroy_bucket(bucket, Some(info.bid)).await.map_err(error::of)?;
         }
+        BucketDelete::Objects(_) => {}
         BucketDelete::Unsupported(what) => return Err(what.into()),
     }
     Ok(ControlResponse::new(200))

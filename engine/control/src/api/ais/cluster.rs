@@ -1,14 +1,13 @@
 //! The cluster as a whole: health, `what=`, configuration, jobs.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use weir_ais::headers::names;
-use weir_ais::{
-    AisError, ClusterPut, ClusterSysInfo, HealthQuery, JobQuery, Mountpaths, NodeStateFlags, NodeStateInfo,
-    Snap, Unsupported, What,
-};
+use weir_ais::{AisError, ClusterPut, HealthQuery, NodeStateFlags, NodeStateInfo, Unsupported, What};
+use weir_cluster::Role;
 
-use super::{Answer, error, json, node};
+use super::{Answer, error, jobs, json, members, node, others};
 use crate::ControlResponse;
 use crate::api::Asked;
 use crate::core::Core;
@@ -17,12 +16,14 @@ use crate::raft::command::Command;
 /// `/v1/health`.
 pub(super) fn health(core: &Core, query: HealthQuery) -> Answer {
     let view = core.view().map_err(error::of)?;
-    let leads = core.raft.progress().leads;
+    let leads = core.raft.surely_leads();
+    let led = core.raft.lease().holds(Instant::now());
     let ready = core.backend.is_ready();
     let response = match query {
         HealthQuery::Alive => ControlResponse::new(200),
         HealthQuery::Ready => ControlResponse::new(if ready { 200 } else { 503 }),
-        HealthQuery::PrimaryReady => ControlResponse::new(if ready && leads { 200 } else { 503 }),
+        // A gateway that does not lead speaks for the one that does, while it hears of it.
+        HealthQuery::PrimaryReady => ControlResponse::new(if ready && led { 200 } else { 503 }),
         HealthQuery::IsPrimary => ControlResponse::new(if leads { 200 } else { 503 }),
         HealthQuery::State { .. } => {
             let started = NodeStateFlags::CLUSTER_STARTED;
@@ -37,106 +38,33 @@ pub(super) fn health(core: &Core, query: HealthQuery) -> Answer {
 
 /// `/v1/cluster?what=`.
 pub(super) async fn about(core: &Core, what: What, asked: &Asked<'_>) -> Answer {
-    let view = core.view().map_err(error::of)?;
-    let (gateway, target) = (core.identity().gateway.clone(), core.identity().target.clone());
+    let me = core.raft.published().me();
     match what {
-        What::NodeStats => {
-            let stats = async |id| node::stats(core, &view, id).await;
-            let (proxy, target_stats) = (stats(&gateway).await?, stats(&target).await?);
-            Ok(json(
-                &serde_json::json!({ "proxy": { gateway.as_str(): proxy }, "target": { target.as_str(): target_stats } }),
-            ))
-        }
-        What::SysInfo => {
-            let info = node::sys_info(core).await?;
-            Ok(json(&ClusterSysInfo {
-                proxy: BTreeMap::from([(gateway.to_string(), info.mem_cpu)]),
-                target: BTreeMap::from([(target.to_string(), info)]),
-            }))
+        What::NodeStats | What::SysInfo => {
+            let gateway = me.gateway.iter().cloned().collect();
+            let (gateways, targets) = match what {
+                // This gateway alone speaks of its statistics, as AIS has it.
+                What::NodeStats => (gateway, others::here(core, Role::Target)?),
+                _ => (others::here(core, Role::Gateway)?, others::here(core, Role::Target)?),
+            };
+            let proxy = others::of_each(core, gateways, &what).await?;
+            let target = others::of_each(core, targets, &what).await?;
+            Ok(json(&serde_json::json!({ "proxy": proxy, "target": target })))
         }
         What::Mountpaths => {
-            let mountpaths: Mountpaths = node::mountpaths(core).await?;
-            Ok(json(&serde_json::json!({ "targets": { target.as_str(): mountpaths } })))
+            let targets = others::of_each(core, others::here(core, Role::Target)?, &what).await?;
+            Ok(json(&serde_json::json!({ "targets": targets })))
         }
         What::JobStatus | What::JobStatusAll | What::JobSnaps | What::JobsRunning => {
-            jobs(&what, &JobQuery::read(&asked.body)?, target.as_str())
+            jobs::of_cluster(core, &what, &asked.body).await
         }
-        other => node::about(core, &gateway, other, asked).await,
-    }
-}
-
-/// Kinds of jobs and their other names, as AIS has them: a question about any other kind is an error.
-const JOB_KINDS: [&str; 53] = [
-    "election",
-    "elect-primary",
-    "rebalance",
-    "etl-inline",
-    "lru",
-    "lru-eviction",
-    "cleanup-store",
-    "cleanup",
-    "summary-bck",
-    "summary",
-    "summary-shard",
-    "shard-summary",
-    "resilver",
-    "rechunk",
-    "index-shard",
-    "shard-index",
-    "ec-get",
-    "ec-put",
-    "ec-resp",
-    "put-copies",
-    "archive",
-    "copy-listrange",
-    "copy-objects",
-    "etl-listrange",
-    "etl-objects",
-    "blob-download",
-    "download",
-    "dsort",
-    "promote",
-    "promote-files",
-    "evict-listrange",
-    "evict-objects",
-    "evict-remote-bck",
-    "evict-remote-bucket",
-    "delete-listrange",
-    "delete-objects",
-    "prefetch-listrange",
-    "prefetch-objects",
-    "ec-encode",
-    "ec-bucket",
-    "make-n-copies",
-    "mirror",
-    "move-bck",
-    "rename-bucket",
-    "copy-bck",
-    "copy-bucket",
-    "etl-bck",
-    "etl-bucket",
-    "list",
-    "get-batch",
-    "create-inventory",
-    "load-lom-cache",
-    "warm-up-metadata",
-];
-
-/// Answers questions about jobs. No kind of job runs here, so that an ID is never known and a known kind has none.
-pub(super) fn jobs(what: &What, query: &JobQuery, target: &str) -> Answer {
-    let known = query.kind.is_empty() || JOB_KINDS.contains(&query.kind.as_str());
-    match what {
-        What::JobSnaps if query.id.is_empty() && known => {
-            Ok(json(&BTreeMap::from([(target, Vec::<Snap>::new())])))
-        }
-        What::JobStatusAll | What::JobsRunning if known => Ok(json(&Vec::<String>::new())),
-        _ => Err(query.not_found()),
+        other => node::about(core, &node::own(core)?, other, &asked.body).await,
     }
 }
 
 /// `PUT /v1/cluster`.
 pub(super) async fn change(
-    core: &Core,
+    core: &Arc<Core>,
     assignments: Option<Vec<(String, String)>>,
     transient: bool,
     asked: &Asked<'_>,
@@ -151,12 +79,14 @@ pub(super) async fn change(
             Command::SetConfig { config, now_ns }
         }
         ClusterPut::ResetConfig => Command::ResetConfig { now_ns },
-        // No job runs, so that whatever is to stop has stopped.
-        ClusterPut::StopJob(_) => return Ok(ControlResponse::new(200)),
+        ClusterPut::StartJob(msg) => return jobs::start_kind(core, msg).await,
+        ClusterPut::StopJob(msg) => return jobs::stop(core, &msg).await,
         ClusterPut::ResetStats { .. } => return Err(Unsupported::new("reset", "statistics").into()),
         ClusterPut::RotateLogs => {
             return Err(Unsupported::new("rotate", "logs (they go to standard error)").into());
         }
+        ClusterPut::Node(action) => return members::act(core, &action).await,
+        ClusterPut::Shutdown => return members::shutdown(core).await,
         ClusterPut::Unsupported(what) => return Err(what.into()),
     };
     core.raft.propose(command).await.map_err(error::of)?;
@@ -169,7 +99,7 @@ pub(super) async fn change(
 pub(super) fn settable<'p>(mut settings: impl Iterator<Item = (&'p str, &'p str)>) -> Result<(), AisError> {
     const OFF: [&str; 7] = ["", "false", "f", "no", "n", "off", "0"];
     const SWITCHES: [&str; 6] = [
-        "mirror.enabled",
+        super::mirror::SWITCH,
         "ec.enabled",
         "lru.enabled",
         "rate_limit.backend.enabled",

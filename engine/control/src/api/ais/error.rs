@@ -33,6 +33,9 @@ pub(super) fn of(error: impl Into<ControlError>) -> AisError {
         ControlError::State { .. }
         | ControlError::Locked { .. }
         | ControlError::Identity { .. }
+        | ControlError::Peers(_)
+        | ControlError::NotTaken(_)
+        | ControlError::Elsewhere(_)
         | ControlError::Thread(_) => AisError::Internal(text),
     }
 }
@@ -44,10 +47,12 @@ fn of_refusal(refused: Refused, text: String) -> AisError {
         Refused::TooManyBuckets(max) => {
             ClusterError::TooManyBuckets { max: usize::try_from(max).unwrap_or(usize::MAX) }.into()
         }
-        Refused::Invalid(_) | Refused::NotEnoughTargets(_) => AisError::Bad(text),
-        Refused::Formed(_) | Refused::NotFormed | Refused::BucketBeingRemoved(_) => {
-            AisError::Unavailable { what: text, retry_s: RETRY_SECONDS }
-        }
+        Refused::Invalid(_) | Refused::NotEnoughTargets(_) | Refused::TooManyNodes(_) => AisError::Bad(text),
+        Refused::NodeNotFound(node) => AisError::NodeNotFound(node.to_string()),
+        Refused::Formed(_)
+        | Refused::NotFormed
+        | Refused::BucketBeingRemoved(_)
+        | Refused::TooManyJobs(_) => AisError::Unavailable { what: text, retry_s: RETRY_SECONDS },
     }
 }
 
@@ -61,15 +66,20 @@ fn of_backend(error: BackendError, text: String) -> AisError {
         }
         BackendError::Unsupported(what) => Unsupported::new("carry out", what).into(),
         BackendError::Origin(_) => AisError::Origin(text),
+        BackendError::Failed(_) => AisError::Internal(text),
+        BackendError::NoRoom(_) => AisError::NoSpace(text),
+        BackendError::Mountpath(_) => AisError::Bad(text),
         BackendError::Busy(_) => AisError::Unavailable { what: text, retry_s: RETRY_SECONDS },
         BackendError::Store(error) => match error {
             StoreError::NotFound { bucket, name } => {
                 AisError::DeleteNotFound { object: weir_ais::Cname::new(&bucket, &name) }
             }
             StoreError::NoSpace(_) => AisError::NoSpace(text),
-            StoreError::Poisoned(_) | StoreError::TooMany { .. } => {
-                AisError::Unavailable { what: text, retry_s: RETRY_SECONDS }
-            }
+            StoreError::Poisoned(_)
+            | StoreError::NoLease
+            | StoreError::NotOwner
+            | StoreError::Away { .. }
+            | StoreError::TooMany { .. } => AisError::Unavailable { what: text, retry_s: RETRY_SECONDS },
             _ => AisError::Internal(text),
         },
     }

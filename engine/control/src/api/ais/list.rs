@@ -46,7 +46,7 @@ pub(super) async fn objects(core: &Core, query: &BucketQuery, mut msg: LsoMsg, a
     let page = if bucket.provider.is_remote() && !has(LsoFlags::CACHED) {
         remote(core, &bucket, &msg).await.map_err(error::of)?
     } else {
-        Raw::Local(core.backend.list_page(&bucket, &list_query(&bucket, &msg)).await.map_err(error::of)?)
+        Raw::Local(core.list_page(&bucket, &list_query(&bucket, &msg)).await.map_err(error::of)?)
     };
     let limit = msg.page_entries(&bucket);
     on_worker(move || {
@@ -117,7 +117,7 @@ async fn remote(core: &Core, bucket: &Bucket, msg: &LsoMsg) -> Result<Raw, Contr
     if let Some(last_name) = last_name {
         let mut query = ListQuery { limit: LIST_PAGE_MAX.min(2 * query.list.limit), ..query.list };
         for _ in 0..LOCAL_PAGES_MAX {
-            let found = core.backend.list_page(bucket, &query).await?;
+            let found = core.list_page(bucket, &query).await?;
             let past = found.entries.last().is_some_and(|e| e.name.as_str() >= last_name);
             local.extend(found.entries.into_iter().map(|e| (e.name.as_str().to_owned(), e)));
             match found.next {

@@ -2,15 +2,22 @@
 
 mod bucket;
 mod cluster;
+mod copy;
 mod error;
+mod jobs;
 mod list;
+mod members;
+mod mirror;
+mod mountpaths;
 mod node;
+mod others;
+mod promote;
 mod summary;
 
 use std::sync::Arc;
 
 use weir_ais::headers::names;
-use weir_ais::{AisError, AisOp, BucketGet, CONTENT_JSON, Where};
+use weir_ais::{AisError, AisOp, BucketGet, BucketPost, CONTENT_JSON, ObjectsPost, Where};
 use weir_cluster::BucketInfo;
 use weir_http::{Method, percent_decode};
 use weir_types::{Access, Bucket};
@@ -18,6 +25,9 @@ use weir_types::{Access, Bucket};
 use super::{Asked, mask_allows, metrics};
 use crate::ControlResponse;
 use crate::core::Core;
+
+pub(crate) use mountpaths::told_change;
+pub(crate) use others::told;
 
 /// What every answer here can fail with.
 type Answer = Result<ControlResponse, AisError>;
@@ -37,11 +47,11 @@ async fn served(core: &Arc<Core>, op: AisOp, asked: &Asked<'_>) -> Answer {
         }
         AisOp::Daemon(what) => {
             on_cluster(asked, Access::SHOW_CLUSTER)?;
-            node::about(core, &core.identity().gateway.clone(), what, asked).await
+            node::about(core, &node::own(core)?, what, &asked.body).await
         }
         AisOp::Reverse(what) => {
             on_cluster(asked, Access::SHOW_CLUSTER)?;
-            node::about(core, &node::addressed(core, asked)?, what, asked).await
+            others::about(core, &others::addressed(core, asked)?, what, &asked.body).await
         }
         AisOp::Cluster(what) => {
             on_cluster(asked, Access::SHOW_CLUSTER)?;
@@ -53,12 +63,20 @@ async fn served(core: &Arc<Core>, op: AisOp, asked: &Asked<'_>) -> Answer {
         }
         AisOp::ReversePut { assignments } => {
             on_cluster(asked, Access::ADMIN)?;
-            node::addressed(core, asked)?;
+            others::addressed(core, asked)?;
             node::change(assignments, asked)
+        }
+        AisOp::Mountpaths { reverse, no_resilver } => {
+            on_cluster(asked, Access::ADMIN)?;
+            mountpaths::change(core, reverse, no_resilver, asked).await
         }
         AisOp::ClusterPut { assignments, transient } => {
             on_cluster(asked, Access::ADMIN)?;
             cluster::change(core, assignments, transient, asked).await
+        }
+        AisOp::SetPrimary { gateway } => {
+            on_cluster(asked, Access::ADMIN)?;
+            members::set_primary(core, &gateway).await
         }
         AisOp::BucketGet(query) => match BucketGet::read(&asked.body, query.name.is_some())? {
             BucketGet::ListBuckets => bucket::list(core, &query, asked).await,
@@ -70,9 +88,20 @@ async fn served(core: &Arc<Core>, op: AisOp, asked: &Asked<'_>) -> Answer {
             None => bucket::head(core, &bucket, dont_add, presence, asked).await,
             Some(query) => summary::head(core, &bucket, query, asked).await,
         },
-        AisOp::BucketPost { bucket, dont_head_remote, .. } => {
-            bucket::post(core, bucket, dont_head_remote, asked).await
+        AisOp::BucketPost { bucket, to, presence, dont_head_remote } => {
+            match BucketPost::read(&asked.body, &bucket, to.as_ref(), presence)? {
+                BucketPost::Create(props) => {
+                    bucket::create(core, bucket, props, dont_head_remote, asked).await
+                }
+                BucketPost::Copy(order) => copy::begin(core, *order, asked).await,
+                BucketPost::MakeCopies(copies) => mirror::make_copies(core, bucket, copies, asked).await,
+                BucketPost::Unsupported(what) => Err(what.into()),
+            }
         }
+        AisOp::ObjectsPost { bucket } => match ObjectsPost::read(&asked.body)? {
+            ObjectsPost::Promote(msg) => promote::begin(core, bucket, msg, asked).await,
+            ObjectsPost::Unsupported(what) => Err(what.into()),
+        },
         AisOp::BucketPatch { bucket } => bucket::patch(core, bucket, asked).await,
         AisOp::BucketDelete { bucket, keep_md } => bucket::delete(core, bucket, keep_md, asked).await,
         AisOp::Unsupported(what) => Err(what.into()),
@@ -148,7 +177,11 @@ fn error_response(core: &Core, error: &AisError, asked: &Asked<'_>) -> ControlRe
     response.with("X-Content-Type-Options", "nosniff").body(content_type, body)
 }
 
-/// This node as AIS names it in messages: it answers as the gateway.
+/// This node as AIS names it in messages: it answers as the gateway, if it is one.
 fn node_name(core: &Core) -> String {
-    format!("p[{}]", core.identity().gateway)
+    let me = core.raft.published().me();
+    match (&me.gateway, &me.target) {
+        (Some(gateway), _) => format!("p[{gateway}]"),
+        (None, target) => format!("t[{}]", target.as_ref().map_or("", |id| id.as_str())),
+    }
 }

@@ -1,34 +1,28 @@
-//! One node: what it knows of the cluster, its condition, its statistics. This process is two nodes, a gateway and
-//! a target, that share everything but their IDs and the disks, which are the target's.
+//! A node of this process: what it knows of the cluster, its condition, its statistics. A gateway and a target in one process
+//! share everything but their IDs and the disks, which are the target's.
 
 use std::collections::BTreeMap;
 
-use weir_ais::headers::names;
 use weir_ais::{
-    AIS_VERSION, AisError, Capacity, CapacityMountpath, CapacityWithDisks, DaemonPut, JobQuery, LoadAvg,
-    LocalConfig, MemCpu, Mountpaths, NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, SmapJson,
-    SnodeJson, TargetSysInfo, Unsupported, What, bmd_json, cluster_config_json, node_config_json,
+    AIS_VERSION, AisError, Capacity, CapacityMountpath, CapacityWithDisks, DaemonPut, LoadAvg, LocalConfig,
+    MemCpu, Mountpaths, NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, SmapJson, SnodeJson,
+    TargetSysInfo, Unsupported, What, bmd_json, cluster_config_json, node_config_json,
 };
 use weir_cluster::{ClusterView, Node, NodeId, Role};
 
-use super::{Answer, cluster, error, json};
+use super::{Answer, error, jobs, json};
 use crate::api::Asked;
 use crate::core::Core;
 use crate::{ControlError, ControlResponse};
 
-/// The node that a request by way of a gateway is for.
-pub(super) fn addressed(core: &Core, asked: &Asked<'_>) -> Result<NodeId, AisError> {
-    let id = asked.head.header(names::NODE_ID).unwrap_or_default();
-    let own = core.identity();
-    [&own.gateway, &own.target]
-        .into_iter()
-        .find(|own| own.as_str() == id)
-        .cloned()
-        .ok_or_else(|| AisError::NodeNotFound(id.chars().take(64).collect()))
+/// The node that this process answers as.
+pub(super) fn own(core: &Core) -> Result<NodeId, AisError> {
+    let id = core.raft.published().me().id().cloned();
+    id.ok_or_else(|| AisError::Internal("a process without a role".into()))
 }
 
 /// `what=` of one node.
-pub(super) async fn about(core: &Core, id: &NodeId, what: What, asked: &Asked<'_>) -> Answer {
+pub(super) async fn about(core: &Core, id: &NodeId, what: What, body: &[u8]) -> Answer {
     let view = core.view().map_err(error::of)?;
     Ok(match what {
         What::Smap => json(&SmapJson::from(view.smap.as_ref())),
@@ -61,8 +55,7 @@ pub(super) async fn about(core: &Core, id: &NodeId, what: What, asked: &Asked<'_
         }
         What::Log { .. } => return Err(Unsupported::new("show", "logs (they go to standard error)").into()),
         What::JobStatus | What::JobStatusAll | What::JobSnaps | What::JobsRunning => {
-            let target = core.identity().target.as_str();
-            return cluster::jobs(&what, &JobQuery::read(&asked.body)?, target);
+            return jobs::of_node(core, &what, body);
         }
     })
 }
@@ -125,7 +118,11 @@ async fn local_config(core: &Core) -> Result<LocalConfig, AisError> {
 pub(super) async fn mountpaths(core: &Core) -> Result<Mountpaths, AisError> {
     let mut out = Mountpaths::default();
     for mountpath in core.backend.mountpaths().await.map_err(error::of)? {
-        let list = if mountpath.disabled.is_some() { &mut out.disabled } else { &mut out.available };
+        let list = match (&mountpath.disabled, mountpath.leaving) {
+            (Some(_), _) => &mut out.disabled,
+            (None, true) => &mut out.waiting_dd,
+            (None, false) => &mut out.available,
+        };
         list.push(mountpath.path);
     }
     Ok(out)
@@ -134,7 +131,8 @@ pub(super) async fn mountpaths(core: &Core) -> Result<Mountpaths, AisError> {
 /// The target's space.
 pub(super) async fn capacity(core: &Core) -> Result<Capacity, AisError> {
     let mut mountpaths = BTreeMap::new();
-    for facts in core.backend.mountpaths().await.map_err(error::of)? {
+    let all = core.backend.mountpaths().await.map_err(error::of)?;
+    for facts in all.into_iter().filter(|facts| facts.disabled.is_none()) {
         let mut mountpath = CapacityMountpath {
             mountpath_label: facts.label,
             disks: facts.disks,
@@ -194,7 +192,9 @@ async fn status(core: &Core, view: &ClusterView, id: &NodeId) -> Result<NodeStat
     let state =
         NodeStateInfo::new(view, if ready { NodeStateFlags::OK } else { NodeStateFlags::CLUSTER_STARTED });
     let stats = stats(core, view, id).await?;
-    Ok(NodeStatus::new(node, view, state, stats, sys_info(core).await?))
+    let mut status = NodeStatus::new(node, view, state, stats, sys_info(core).await?);
+    status.rebalance_snap = jobs::running_rebalance(core, view, id);
+    Ok(status)
 }
 
 /// Memory, CPU and space of this host.

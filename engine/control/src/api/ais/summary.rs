@@ -1,5 +1,5 @@
 //! Counts and sizes of buckets. A summary is a job: the first request starts it and gets its ID, later ones come for
-//! the result. It counts by listing, a page at a time.
+//! the result. Each target counts its own.
 
 use std::sync::Arc;
 
@@ -7,7 +7,6 @@ use futures_util::FutureExt;
 use weir_ais::headers::names;
 use weir_ais::{AisError, BucketQuery, BucketSummary, HeadSummary, SummaryMsg};
 use weir_store::ListQuery;
-use weir_types::limits::LIST_PAGE_MAX;
 use weir_types::{Access, Bucket};
 
 use super::{Answer, bucket, error, header_json, json, node, on_bucket, on_cluster};
@@ -107,7 +106,7 @@ async fn count_all(
     prefix: &str,
     remote: bool,
 ) -> Result<Vec<BucketSummary>, ControlError> {
-    let mountpaths = core.backend.mountpaths().await?;
+    let mountpaths = core.all_mountpaths().await?;
     let disks = mountpaths.iter().map(|m| m.used.saturating_add(m.free)).sum();
     let mut summaries = Vec::new();
     for bucket in buckets {
@@ -119,7 +118,7 @@ async fn count_all(
     Ok(summaries)
 }
 
-/// Counts what the node holds of a bucket and, if asked, what only its origin has.
+/// Counts what the cluster holds of a bucket and, if asked, what only its origin has.
 async fn count(
     core: &Core,
     bucket: &Bucket,
@@ -128,28 +127,10 @@ async fn count(
 ) -> Result<BucketSummary, ControlError> {
     let is_present = core.view()?.bmd.get(bucket).is_some();
     let mut summary = BucketSummary { bucket: bucket.into(), is_present, ..BucketSummary::default() };
-    let mut list = ListQuery { prefix: prefix.to_owned(), limit: LIST_PAGE_MAX, ..ListQuery::default() };
-    summary.sizes.min = u64::MAX;
-    loop {
-        let page = core.backend.list_page(bucket, &list).await?;
-        let next = page.next.clone();
-        summary = counted(move || {
-            for entry in &page.entries {
-                let (size, copies) = (entry.record.size, u64::from(entry.record.copies.max(1)));
-                summary.objects.present += 1;
-                summary.total.present += size;
-                summary.total.on_disk += size * copies;
-                summary.sizes.min = summary.sizes.min.min(size);
-                summary.sizes.max = summary.sizes.max.max(size);
-            }
-            summary
-        })
-        .await?;
-        match next {
-            Some(next) => list.start_after = next,
-            None => break,
-        }
-    }
+    let held = core.count(bucket, prefix).await?;
+    (summary.objects.present, summary.total.present) = (held.objects, held.bytes);
+    summary.total.on_disk = held.on_disk;
+    (summary.sizes.min, summary.sizes.max) = (held.min, held.max);
     if remote && bucket.provider.is_remote() {
         summary = count_remote(core, bucket, prefix, summary).await?;
     }
@@ -161,7 +142,7 @@ async fn count(
     Ok(summary)
 }
 
-/// Adds what the origin has beyond what the node holds.
+/// Adds what the origin has beyond what the cluster holds.
 async fn count_remote(
     core: &Core,
     bucket: &Bucket,
@@ -189,9 +170,4 @@ async fn count_remote(
     summary.objects.remote = objects.saturating_sub(summary.objects.present);
     summary.total.remote = bytes.saturating_sub(summary.total.present);
     Ok(summary)
-}
-
-async fn counted<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ControlError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| ControlError::Thread(format!("control worker: {e}")))
 }

@@ -1,6 +1,5 @@
 //! Multi-object delete.
 
-use futures_util::{StreamExt, stream};
 use weir_s3::conditions::{EtagMatch, WriteConditions};
 use weir_s3::documents::{DeleteTarget, parse_delete};
 use weir_s3::{S3Code, S3Error, render};
@@ -11,38 +10,35 @@ use super::{Answer, document, error};
 use crate::core::Core;
 use crate::{BackendError, ControlError};
 
-/// Removals of one request that are under way together: enough to fill a committer's batch.
-const REMOVALS_TOGETHER_MAX: usize = 64;
-
 /// Removes up to 1000 objects; each key has its own outcome, in the order asked.
 pub(super) async fn objects(core: &Core, bucket: &Bucket, body: &[u8]) -> Answer {
     let request = parse_delete(body)?;
-    let outcomes: Vec<(String, _)> = stream::iter(request.objects)
-        .map(|target: DeleteTarget| async move {
-            let outcome = remove(core, bucket, &target).await;
-            (target.key, outcome)
+    let mut asked = Vec::new();
+    let mut outcomes = Vec::new();
+    for DeleteTarget { key, name, conditions } in request.objects {
+        let outcome = name.map(|name| asked.push((name, terms(&conditions))));
+        outcomes.push((key, outcome, conditions));
+    }
+    let mut removed = core.remove_objects(bucket, asked).await.into_iter();
+    let outcomes: Vec<(String, Result<(), S3Error>)> = outcomes
+        .into_iter()
+        .map(|(key, outcome, conditions)| {
+            let removed = |()| removed.next().map_or(Ok(()), |removed| judged(removed, &conditions));
+            (key, outcome.and_then(removed))
         })
-        .buffered(REMOVALS_TOGETHER_MAX)
-        .collect()
-        .await;
+        .collect();
     let outcomes = outcomes.iter().map(|(key, outcome)| (key.as_str(), outcome.clone()));
     Ok(document(render::delete_result(outcomes, request.quiet)))
 }
 
-async fn remove(core: &Core, bucket: &Bucket, target: &DeleteTarget) -> Result<(), S3Error> {
-    let name = target.name.clone()?;
-    let terms = terms(&target.conditions);
-    match core.backend.delete_object(bucket, &name, &terms).await {
-        // What is not there is gone: a removal is idempotent.
+/// What is not there is gone: a removal is idempotent, unless it was to be there.
+fn judged(removed: Result<bool, ControlError>, conditions: &WriteConditions) -> Result<(), S3Error> {
+    match removed {
         Ok(_) => Ok(()),
-        Err(BackendError::Store(e)) if e.is_not_found() => {
-            if terms.is_empty() {
-                Ok(())
-            } else {
-                Err(S3Code::PreconditionFailed.into())
-            }
+        Err(ControlError::Backend(BackendError::Store(e))) if e.is_not_found() => {
+            if terms(conditions).is_empty() { Ok(()) } else { Err(S3Code::PreconditionFailed.into()) }
         }
-        Err(e) => Err(error::of(ControlError::Backend(e))),
+        Err(e) => Err(error::of(e)),
     }
 }
 
@@ -64,6 +60,7 @@ fn terms(conditions: &WriteConditions) -> Terms {
         if_unmodified_since_ns: second.map(|ns| ns.saturating_add(SECOND_NS - 1)),
         if_modified_since_ns: second.map(|ns| ns.saturating_sub(1)),
         if_size: conditions.if_match_size,
+        ..Terms::default()
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) fn of(error: impl Into<ControlError>) -> S3Error {
         ControlError::State { .. }
         | ControlError::Locked { .. }
         | ControlError::Identity { .. }
+        | ControlError::Peers(_)
+        | ControlError::NotTaken(_)
+        | ControlError::Elsewhere(_)
         | ControlError::Thread(_) => S3Error::new(S3Code::InternalError, text),
     }
 }
@@ -37,9 +40,14 @@ fn of_refusal(refused: &Refused, text: String) -> S3Error {
             S3Error::from(S3Code::BucketAlreadyOwnedByYou).with("BucketName", bucket.name.as_str())
         }
         Refused::BucketNotFound(bucket) => S3Error::no_such_bucket(bucket.name.as_str()),
-        Refused::BucketBeingRemoved(_) => S3Error::new(S3Code::OperationAborted, text),
+        Refused::BucketBeingRemoved(_) | Refused::TooManyJobs(_) => {
+            S3Error::new(S3Code::OperationAborted, text)
+        }
         Refused::TooManyBuckets(_) => S3Error::new(S3Code::TooManyBuckets, text),
-        Refused::Invalid(_) | Refused::NotEnoughTargets(_) => S3Error::new(S3Code::InvalidRequest, text),
+        Refused::Invalid(_)
+        | Refused::NotEnoughTargets(_)
+        | Refused::NodeNotFound(_)
+        | Refused::TooManyNodes(_) => S3Error::new(S3Code::InvalidRequest, text),
         Refused::Formed(_) | Refused::NotFormed => S3Error::new(S3Code::ServiceUnavailable, text),
     }
 }
@@ -52,7 +60,10 @@ fn of_backend(error: &BackendError, text: String) -> S3Error {
             StoreError::Precondition { .. } => S3Error::new(S3Code::PreconditionFailed, text),
             StoreError::NoSpace(_) => S3Error::new(S3Code::InsufficientStorage, text),
             StoreError::TooMany { .. } => S3Error::new(S3Code::SlowDown, text),
-            StoreError::Poisoned(_) => S3Error::new(S3Code::ServiceUnavailable, text),
+            StoreError::Poisoned(_)
+            | StoreError::NoLease
+            | StoreError::NotOwner
+            | StoreError::Away { .. } => S3Error::new(S3Code::ServiceUnavailable, text),
             _ => S3Error::new(S3Code::InternalError, text),
         },
         BackendError::Denied { .. } => S3Error::new(S3Code::AccessDenied, text),
@@ -60,6 +71,9 @@ fn of_backend(error: &BackendError, text: String) -> S3Error {
             S3Error::new(S3Code::NotImplemented, text)
         }
         BackendError::Origin(_) => S3Error::new(S3Code::ServiceUnavailable, text),
+        BackendError::Failed(_) => S3Error::new(S3Code::InternalError, text),
+        BackendError::NoRoom(_) => S3Error::new(S3Code::InsufficientStorage, text),
+        BackendError::Mountpath(_) => S3Error::new(S3Code::InvalidArgument, text),
         BackendError::Busy(_) => S3Error::new(S3Code::SlowDown, text),
     }
 }

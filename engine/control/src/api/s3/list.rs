@@ -43,7 +43,7 @@ pub(super) async fn versions(core: &Core, bucket: &Bucket, query: &ListVersions)
 
 /// ListMultipartUploads.
 pub(super) async fn uploads(core: &Core, bucket: &Bucket, query: &ListUploads) -> Answer {
-    let mut uploads = core.backend.uploads(bucket).await.map_err(error::of)?;
+    let mut uploads = core.uploads(bucket).await.map_err(error::of)?;
     let (query, name, owner) = (query.clone(), bucket.name.clone(), core.config.s3.owner.clone());
     rendered(move || {
         uploads.sort_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
@@ -90,7 +90,7 @@ async fn find(
     if bucket.provider.is_remote() {
         return at_origin(core, bucket, query).await;
     }
-    let page = core.backend.list_page(bucket, &query).await?;
+    let page = core.list_page(bucket, &query).await?;
     let entries = page.entries.into_iter().map(|e| Listed {
         size: e.record.size,
         mtime_ns: e.record.modified_ns,

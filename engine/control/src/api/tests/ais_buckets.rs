@@ -83,12 +83,24 @@ fn what_is_refused_and_how() {
         ("POST /v1/buckets/v1?provider=ais", action("create-bck", "null"), 400),
         ("POST /v1/buckets/x?provider=aws", action("create-bck", "null"), 501),
         ("POST /v1/buckets/x?provider=gcp", action("create-bck", "null"), 501),
-        ("POST /v1/buckets/b1?provider=ais&bck_to=ais%2F%40%23%2Fb2%2F", action("move-bck", "null"), 501),
-        ("POST /v1/buckets/b1?provider=ais", action("make-n-copies", "2"), 501),
+        ("POST /v1/buckets/none?provider=ais&bck_to=ais%2F%40%23%2Fb2%2F", action("move-bck", "null"), 404),
+        ("POST /v1/buckets/b1?provider=ais", action("make-n-copies", "9"), 400),
+        ("POST /v1/buckets/none?provider=ais", action("make-n-copies", "2"), 404),
         ("POST /v1/buckets/b1?provider=ais", action("nonsense", "null"), 400),
         ("DELETE /v1/buckets/b1?provider=ais", action("evict-remote-bck", "null"), 400),
-        ("DELETE /v1/buckets/b1?provider=ais", action("delete-listrange", r#"{"objnames":["a"]}"#), 501),
-        ("PATCH /v1/buckets/b1?provider=ais", action("set-bprops", r#"{"mirror":{"enabled":true}}"#), 501),
+        ("DELETE /v1/buckets/b1?provider=ais", action("delete-listrange", r#"{"objnames":[1]}"#), 400),
+        (
+            "DELETE /v1/buckets/b1?provider=ais",
+            action("delete-listrange", r#"{"template":"{0..99999999}"}"#),
+            400,
+        ),
+        ("DELETE /v1/buckets/b1?provider=ais", action("evict-listrange", r#"{"objnames":["a"]}"#), 400),
+        ("DELETE /v1/buckets/b2?provider=ais", action("delete-listrange", r#"{"objnames":["a"]}"#), 404),
+        (
+            "PATCH /v1/buckets/b1?provider=ais",
+            action("set-bprops", r#"{"mirror":{"enabled":true,"copies":9}}"#),
+            400,
+        ),
         ("PATCH /v1/buckets/b1?provider=ais", action("set-bprops", r#"{"checksum":{"type":"x"}}"#), 400),
         ("PATCH /v1/buckets/b1?provider=ais", "{".into(), 400),
     ] {
@@ -122,7 +134,7 @@ fn properties() {
     node.ok("PATCH /v1/buckets/b1?provider=ais", &action("reset-bprops", "null"));
     assert_eq!(props(&node)["checksum"]["type"], "xxhash2");
     // What is kept and has no effect is not switched on; sending back all that is shown still works.
-    for name in ["lru", "mirror", "ec", "rate_limit\":{\"backend", "rate_limit\":{\"frontend"] {
+    for name in ["lru", "ec", "rate_limit\":{\"backend", "rate_limit\":{\"frontend"] {
         let ends = if name.contains('{') { "}}}" } else { "}}" };
         let on = action("set-bprops", &format!("{{\"{name}\":{{\"enabled\":true{ends}"));
         let (status, text) = node.get("PATCH /v1/buckets/b1?provider=ais", &on);

@@ -68,8 +68,10 @@ fn configuration_is_set_and_kept() {
         ("PUT /v1/cluster/set-config?rate_limit.frontend.enabled=true", "", 501),
         ("PUT /v1/cluster/set-config?rate_limit.backend.enabled=yes", "", 501),
         ("PUT /v1/cluster/set-config?auth.client_auth_required=true", "", 501),
-        ("PUT /v1/cluster", &action("start", r#"{"Kind":"lru"}"#), 501),
-        ("PUT /v1/cluster", &action("start-maintenance", r#"{"sid":"x"}"#), 501),
+        ("PUT /v1/cluster", &action("start", r#"{"Kind":"rechunk"}"#), 501),
+        ("PUT /v1/cluster", &action("start-maintenance", r#"{"sid":"x"}"#), 404),
+        ("PUT /v1/cluster", &action("decommission", "null"), 501),
+        ("PUT /v1/cluster/proxy/nobody99", "", 404),
         ("PUT /v1/cluster", &action("rotate-logs", "null"), 501),
         ("PUT /v1/cluster", &action("what", "null"), 400),
         ("PUT /v1/daemon", &action("reset-config", "null"), 501),
@@ -110,12 +112,13 @@ fn figures_of_nodes() {
     assert_eq!(status["cluster"]["flags"], 6);
     let sys = node.json("GET /v1/cluster?what=sysinfo", "");
     assert!(sys["proxy"][gateway]["mem_used"].as_u64().unwrap() > 0);
-    assert_eq!(sys["target"][target]["fs_capacity"], "2000");
+    // Space is that of mountpaths in service, as with AIS.
+    assert_eq!(sys["target"][target]["fs_capacity"], "1000");
     let mountpaths = node.json("GET /v1/cluster?what=mountpaths", "");
     assert_eq!(mountpaths["targets"][target]["available"][0], "/mp1");
     assert_eq!(mountpaths["targets"][target]["disabled"][0], "/mp2");
     let disk = node.json("GET /v1/daemon?what=disk", "");
-    assert_eq!(disk["total_used"], "500");
+    assert_eq!(disk["total_used"], "250");
     let idle = serde_json::json!({"nvme0n1": {"RBps": 0, "Ravg": 0, "WBps": 0, "Wavg": 0, "Util": 0}});
     assert_eq!(disk["AllDiskStats"], idle);
     assert_eq!(node.json("GET /v1/cluster?what=backends", "")[0], "aws");

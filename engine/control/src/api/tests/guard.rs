@@ -27,7 +27,9 @@ fn every_request_needs_its_right() {
     node.ok(&with(&node, Access::ALL, "POST /v1/buckets/b1?provider=ais"), &action("create-bck", "null"));
     node.memory.at_origin(&aws("far"), &["a"]);
     let list = action("list", "{}");
-    let rows: [(&str, &str, Access); 13] = [
+    let promote = r#"{"action":"promote","name":"/p/f","value":{"src":"/p/f"}}"#;
+    let rows: [(&str, &str, Access); 14] = [
+        ("POST /v1/objects/b1?provider=ais", promote, Access::PROMOTE),
         ("GET /v1/daemon?what=smap", "", Access::SHOW_CLUSTER),
         ("GET /v1/cluster?what=cluster_config", "", Access::SHOW_CLUSTER),
         ("GET /metrics", "", Access::SHOW_CLUSTER),

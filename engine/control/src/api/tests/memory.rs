@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use weir_cluster::Promotable;
 use weir_store::{Etag, ListQuery, Record, StoreError, Terms};
 use weir_types::{Bucket, BucketName, Checksum, ChecksumKind, ObjectName, Provider};
 
 use crate::{
-    Backend, BackendError, BackendFuture, DiskCounters, LocalEntry, LocalPage, MountpathFacts, RemoteEntry,
-    RemoteOrigin, RemotePage, RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry, LocalPage,
+    MountpathFacts, PromoteCall, RemoteEntry, RemoteOrigin, RemotePage, RemoteQuery, Upload,
 };
 
 type Objects<T> = Mutex<BTreeMap<Bucket, BTreeMap<String, T>>>;
@@ -19,13 +21,19 @@ pub(crate) struct Memory {
     objects: Objects<Record>,
     origin: Objects<RemoteEntry>,
     pub(crate) uploads: Mutex<Vec<Upload>>,
+    /// Whether it has no time for deletions and copies.
+    pub(crate) busy: AtomicBool,
     pub(crate) unready: AtomicBool,
     /// The origin answers nothing.
     pub(crate) origin_down: AtomicBool,
     pub(crate) list_calls: AtomicU64,
     pub(crate) removed: Mutex<Vec<Bucket>>,
+    /// Work files; housekeeping leaves those whose names say that they are in use.
+    pub(crate) work_files: Mutex<BTreeMap<String, u64>>,
     /// An object that arrives while a bucket is settled.
     pub(crate) under_way: Mutex<Option<String>>,
+    /// The end of the process was asked for.
+    pub(crate) stop_asked: AtomicBool,
     /// Removing data fails.
     pub(crate) stuck: AtomicBool,
 }
@@ -49,6 +57,14 @@ impl Memory {
             ..Record::default()
         };
         self.objects.lock().entry(bucket.clone()).or_default().insert(name.into(), record);
+    }
+
+    /// The same, last read at a time.
+    pub(crate) fn put_at(&self, bucket: &Bucket, name: &str, size: u64, read_ns: u64) {
+        self.put(bucket, name, size);
+        if let Some(record) = self.objects.lock().get_mut(bucket).and_then(|o| o.get_mut(name)) {
+            record.modified_ns = read_ns;
+        }
     }
 
     /// Makes a bucket at the origin with these objects.
@@ -143,6 +159,9 @@ impl Backend for Memory {
         if name.as_str() == "panic" {
             panic!("planted");
         }
+        if self.busy.load(Ordering::Relaxed) {
+            return ready(Err(BackendError::Busy("planted".into())));
+        }
         let mut objects = self.objects.lock();
         let objects = objects.entry(bucket.clone()).or_default();
         if let Err(e) = terms.check(bucket, name, objects.get(name.as_str())) {
@@ -155,6 +174,70 @@ impl Backend for Memory {
                 ready(Err(missing.into()))
             }
         }
+    }
+
+    fn copy_object<'a>(&'a self, call: &'a CopyCall) -> BackendFuture<'a, Option<u64>> {
+        if self.busy.load(Ordering::Relaxed) {
+            return ready(Err(BackendError::Busy("planted".into())));
+        }
+        let mut objects = self.objects.lock();
+        let Some(record) = objects.get(&call.from).and_then(|o| o.get(call.name.as_str())).cloned() else {
+            return ready(Ok(None));
+        };
+        let size = record.size;
+        let to = objects.entry(call.to.clone()).or_default().entry(call.as_name.to_string());
+        match call.if_absent {
+            true => drop(to.or_insert(record)),
+            false => drop(to.insert_entry(record)),
+        }
+        ready(Ok(Some(size)))
+    }
+
+    fn promotable<'a>(&'a self, _path: &'a str) -> BackendFuture<'a, Promotable> {
+        Box::pin(async { Ok(Promotable::File) })
+    }
+
+    fn promote<'a>(&'a self, call: &'a PromoteCall) -> BackendFuture<'a, Option<u64>> {
+        Box::pin(async {
+            self.put(&call.bucket, call.name.as_str(), 1);
+            Ok(Some(1))
+        })
+    }
+
+    fn evict_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, bool> {
+        let gone = self.objects.lock().entry(bucket.clone()).or_default().remove(name.as_str()).is_some();
+        ready(Ok(gone))
+    }
+
+    fn coldest<'a>(
+        &'a self,
+        _mountpath: &'a str,
+        buckets: &'a [Bucket],
+        unread_since_ns: u64,
+    ) -> BackendFuture<'a, Vec<ColdObject>> {
+        let objects = self.objects.lock();
+        let of = |bucket: &Bucket| {
+            let cold = |(name, record): (&String, &Record)| ColdObject {
+                accessed_ns: record.modified_ns,
+                bytes: record.size,
+                bucket: bucket.clone(),
+                name: ObjectName::new(name.clone()).unwrap(),
+            };
+            objects.get(bucket).into_iter().flatten().map(cold).collect::<Vec<_>>()
+        };
+        let mut all: Vec<ColdObject> = buckets.iter().flat_map(of).collect();
+        all.retain(|object| object.accessed_ns < unread_since_ns);
+        all.sort();
+        ready(Ok(all))
+    }
+
+    fn work_files(&self, _older: Duration) -> BackendFuture<'_, BTreeMap<String, u64>> {
+        ready(Ok(self.work_files.lock().clone()))
+    }
+
+    fn keep_house(&self) -> BackendFuture<'_, ()> {
+        self.work_files.lock().retain(|name, _| name.contains("in use"));
+        ready(Ok(()))
     }
 
     fn is_empty<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, bool> {
@@ -245,6 +328,10 @@ impl Backend for Memory {
 
     fn metrics_text(&self) -> String {
         "weir_shard_connections 1".into()
+    }
+
+    fn request_stop(&self) {
+        self.stop_asked.store(true, Ordering::Relaxed);
     }
 
     fn is_ready(&self) -> bool {

@@ -3,7 +3,7 @@ use std::path::Path;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
 use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader, RaftSnapshotBuilder};
 use proptest::prelude::*;
-use weir_cluster::{BucketPropsPatch, ClusterView, ConfigPatch, NetInfo, NodeId};
+use weir_cluster::{BucketPropsPatch, ClusterView, ConfigPatch, NetInfo, Node, NodeId, Role};
 use weir_types::{Bucket, BucketName, Provider};
 
 use crate::raft::command::{Command, Refused};
@@ -21,8 +21,10 @@ fn config(dir: &Path) -> ControlConfig {
 
 async fn start(config: &ControlConfig) -> RaftNode {
     let db = Db::open(&config.state_dir).unwrap();
-    let identity = identity(&db, config).unwrap();
-    RaftNode::start(db, identity, config, 77).await.unwrap()
+    let identity = identity(&db, config).await.unwrap();
+    let node = RaftNode::begin(db, identity, config).await.unwrap();
+    node.settle(config, 77).await.unwrap();
+    node
 }
 
 fn bucket(name: &str) -> Bucket {
@@ -93,7 +95,7 @@ async fn one_file_one_process_one_node() {
     drop(node);
     config.gateway = Some(NodeId::new("otherone1").unwrap());
     let db = Db::open(dir.path()).unwrap();
-    let refused = identity(&db, &config).unwrap_err();
+    let refused = identity(&db, &config).await.unwrap_err();
     assert!(matches!(refused, ControlError::Identity { role: "gateway", .. }), "{refused}");
 }
 
@@ -203,7 +205,7 @@ async fn a_snapshot_installs_elsewhere_and_survives_reopening() {
     let original = node.view().unwrap();
     node.shutdown().await;
 
-    let published = Published::default();
+    let published = Published::new(weir_cluster::Me::clone(&original.me));
     let mut machine = Machine::open(Db::open(to.path()).unwrap(), published.clone()).unwrap();
     assert!(published.views().is_none());
     machine.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap();
@@ -214,12 +216,25 @@ async fn a_snapshot_installs_elsewhere_and_survives_reopening() {
     assert_eq!(*published.views().unwrap().load_full(), *original);
     drop(machine);
 
-    let published = Published::default();
+    let published = Published::new(weir_cluster::Me::clone(&original.me));
     let mut machine = Machine::open(Db::open(to.path()).unwrap(), published.clone()).unwrap();
     assert_eq!(*published.views().unwrap().load_full(), *original);
     assert_eq!(machine.applied_state().await.unwrap().0, snapshot.meta.last_log_id);
     let again = machine.get_snapshot_builder().await.build_snapshot().await.unwrap();
     assert_eq!(again.meta.last_log_id, snapshot.meta.last_log_id);
+}
+
+#[tokio::test]
+async fn a_change_that_no_request_could_carry_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(&config(dir.path())).await;
+    let host = "x".repeat(weir_types::limits::COMMAND_BYTES_MAX);
+    let big = Node::new(NodeId::new("target99").unwrap(), Role::Target, NetInfo::new(host, 1));
+    let before = node.progress().last_log;
+    let refused = node.propose(Command::PutNode(Box::new(big))).await.map(drop);
+    assert!(matches!(refused, Err(ControlError::Refused(Refused::Invalid(_)))), "{refused:?}");
+    assert_eq!(node.progress().last_log, before);
+    node.shutdown().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,137 @@
+//! Removing objects: names that are given, names by number, or all under a prefix. Each target removes those it owns; one that
+//! is not there is no error, so that the part can be done again from its beginning.
+
+use futures_util::{StreamExt, stream};
+use weir_cluster::Selection;
+use weir_store::{ListQuery, Terms};
+use weir_types::{Bucket, ObjectName, Template};
+
+use super::Progress;
+use super::over::{AGAIN, PAGE, Paged, is_at_rest, is_there, paged, passes, turns};
+use crate::BackendError;
+use crate::core::Core;
+use crate::runtime;
+
+/// Removals under way together: enough to fill a committer's batch.
+const TOGETHER_MAX: usize = 64;
+
+/// Does this target's part.
+pub(super) async fn objects(
+    core: &Core,
+    bucket: &Bucket,
+    bid: u64,
+    selection: &Selection,
+    begun_ns: u64,
+    progress: &Progress,
+) {
+    let work = Work { core, bucket, bid, progress };
+    match selection {
+        Selection::Names(names) => work.names(names.iter().cloned()).await,
+        Selection::Template(text) => match Template::parse(text) {
+            Some(template) => work.names(template.names()).await,
+            None => progress.fail(format!("{text:?}: no template")),
+        },
+        Selection::Prefix(prefix) => {
+            let moving = core.view().is_ok_and(|view| view.moving.is_some());
+            work.under(prefix, u64::MAX).await;
+            if moving {
+                // What was on its way here may have come behind the walk's back; what was made since the job began stays.
+                work.await_rest().await;
+                work.under(prefix, begun_ns).await;
+            }
+        }
+    }
+}
+
+struct Work<'w> {
+    core: &'w Core,
+    bucket: &'w Bucket,
+    bid: u64,
+    progress: &'w Progress,
+}
+
+impl Work<'_> {
+    async fn names(&self, names: impl Iterator<Item = String>) {
+        let mut turns = turns(names);
+        while self.goes_on() {
+            let Some(some) = turns.next() else { return };
+            self.all(some.into_iter().map(|name| (name, 0))).await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Removes these, several at a time.
+    async fn all(&self, objects: impl Iterator<Item = (ObjectName, u64)>) {
+        let each = |(name, bytes): (ObjectName, u64)| async move { self.remove(&name, bytes).await };
+        stream::iter(objects).for_each_concurrent(TOGETHER_MAX, each).await;
+    }
+
+    /// Waits until no object is on its way to its owner.
+    async fn await_rest(&self) {
+        while self.goes_on() && self.core.view().is_ok_and(|view| !is_at_rest(&view)) {
+            runtime::sleep(AGAIN).await;
+        }
+    }
+
+    /// Removes what has this prefix and was written before a time.
+    async fn under(&self, prefix: &str, before_ns: u64) {
+        let mut query = ListQuery { prefix: prefix.to_owned(), limit: PAGE, ..ListQuery::default() };
+        while self.goes_on() {
+            let page =
+                match paged(self.core.backend.list_page(self.bucket, &query).await, self.progress).await {
+                    Paged::Came(page) => page,
+                    Paged::Again => continue,
+                    Paged::Failed => return,
+                };
+            let older = page.entries.into_iter().filter(|entry| entry.record.modified_ns < before_ns);
+            self.all(older.map(|entry| (entry.name, entry.record.size))).await;
+            match page.next {
+                Some(next) => query.start_after = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Whether the job is still wanted, and the bucket the one it was begun for.
+    fn goes_on(&self) -> bool {
+        let Ok(view) = self.core.view() else { return false };
+        is_there(&view, self.bucket, self.bid, self.progress) && !self.progress.is_over()
+    }
+
+    /// While objects move: has it here before it goes.
+    async fn own(&self, name: &ObjectName) -> Result<(), BackendError> {
+        match self.core.view() {
+            Ok(view) if view.may_be_elsewhere(self.bucket, name.as_str()) => {
+                self.core.backend.own_object(self.bucket, name).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove(&self, name: &ObjectName, bytes: u64) {
+        while self.goes_on() {
+            if !self.core.view().is_ok_and(|view| view.is_own(self.bucket, name.as_str())) {
+                return;
+            }
+            if let Err(error) = self.own(name).await {
+                match passes(&error) {
+                    true => runtime::sleep(AGAIN).await,
+                    false => return self.progress.fail(error.to_string()),
+                }
+                continue;
+            }
+            let removed = if self.bucket.provider.is_remote() {
+                self.core.backend.evict_object(self.bucket, name).await
+            } else {
+                self.core.backend.delete_object(self.bucket, name, &Terms::default()).await
+            };
+            match removed {
+                Ok(true) => return self.progress.count(bytes),
+                Ok(false) => return,
+                Err(BackendError::Store(error)) if error.is_not_found() => return,
+                Err(error) if passes(&error) => runtime::sleep(AGAIN).await,
+                Err(error) => return self.progress.fail(error.to_string()),
+            }
+        }
+    }
+}
