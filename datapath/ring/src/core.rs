@@ -317,9 +317,11 @@ impl Core {
             && self.doorbell.is_empty()
     }
 
-    /// Last step when idle: look for work for a while, then sleep in the kernel until there is some.
+    /// Last step when idle: look for work for a while, then sleep in the kernel until there is some. Where a worker of the kernel
+    /// may have an operation, looking for work would keep it from the core.
     pub(crate) fn wait(&self) {
         let started = Instant::now();
+        let spin = if self.ops.borrow().with_workers > 0 { Duration::ZERO } else { self.spin };
         let mut rings = self.rings.borrow_mut();
         let deadline = self.timers.borrow().next();
         let mut now = started;
@@ -331,7 +333,7 @@ impl Core {
                 count(&self.counters.spins_won);
                 return;
             }
-            if now - started >= self.spin {
+            if now - started >= spin {
                 break;
             }
             for _ in 0..16 {

@@ -15,8 +15,9 @@ use crate::socket::count_and_buf;
 use crate::{Buf, Fd, sys};
 
 /// The disk's own time ends it.
-const FINITE: Kind = Kind { cancel: false, fd: false };
-const FINITE_FD: Kind = Kind { cancel: false, fd: true };
+const FINITE: Kind = Kind { cancel: false, fd: false, worker: false };
+const BY_WORKER: Kind = Kind { worker: true, ..FINITE };
+const OPENING: Kind = Kind { fd: true, ..BY_WORKER };
 
 /// How openat2(2) opens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl DiskRing {
         let dirfd = types::Fd(dir.as_raw_fd());
         self.core.start(
             self.ring,
-            FINITE_FD,
+            OPENING,
             Held { fds: [Some(dir.clone()), None], memory, ..Held::default() },
             |held| {
                 let Memory::Open(memory) = &held.memory else { unreachable!("made above") };
@@ -166,7 +167,7 @@ impl DiskRing {
     /// An operation on one descriptor, without memory.
     fn simple(&self, fd: &Fd, entry: squeue::Entry) -> Operation<io::Result<()>> {
         let held = Held { fds: [Some(fd.clone()), None], ..Held::default() };
-        self.core.start(self.ring, FINITE, held, |_| entry, Completion::unit)
+        self.core.start(self.ring, BY_WORKER, held, |_| entry, Completion::unit)
     }
 
     /// Renames `from` in one directory to `to` in another (renameat2(2) with its `flags`, 0 replaces a file).
@@ -186,7 +187,7 @@ impl DiskRing {
         };
         self.core.start(
             self.ring,
-            FINITE,
+            BY_WORKER,
             held,
             |held| {
                 let Memory::Names(from, to) = &held.memory else { unreachable!("made above") };
@@ -222,7 +223,7 @@ impl DiskRing {
         let held = Held { fds: [Some(dir.clone()), None], memory: Memory::Name(name), ..Held::default() };
         self.core.start(
             self.ring,
-            FINITE,
+            BY_WORKER,
             held,
             |held| {
                 let Memory::Name(name) = &held.memory else { unreachable!("made above") };
@@ -240,7 +241,7 @@ impl DiskRing {
         let held = Held { fds: [Some(file.clone()), None], memory, ..Held::default() };
         self.core.start(
             self.ring,
-            FINITE,
+            BY_WORKER,
             held,
             |held| {
                 let Memory::Attribute(name, value) = &mut held.memory else { unreachable!("made above") };
@@ -272,7 +273,7 @@ impl DiskRing {
         };
         self.core.start(
             self.ring,
-            FINITE,
+            BY_WORKER,
             held,
             |held| {
                 let Memory::Statx(room) = &mut held.memory else { unreachable!("made above") };

@@ -53,6 +53,6 @@ pub use pool::{BufPool, Take};
 pub use reactor::Reactor;
 pub use ring::RingMode;
 pub use socket::ZeroCopy;
-pub use stall::Stall;
+pub use stall::{How, Stall};
 pub use stats::ReactorStats;
 pub use time::{Sleep, Watch};

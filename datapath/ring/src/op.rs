@@ -55,6 +55,8 @@ pub(crate) struct Kind {
     pub(crate) cancel: bool,
     /// Its result is a descriptor, to be closed if nobody fetches it.
     pub(crate) fd: bool,
+    /// A worker thread of the kernel does it when it cannot be done at once. Workers run on the shard's own core.
+    pub(crate) worker: bool,
 }
 
 /// How an operation ended.
@@ -100,6 +102,8 @@ pub(crate) struct Operations {
     slots: Slab<Slot>,
     generation: u32,
     pub(crate) parked: usize,
+    /// Operations in flight that a worker may have.
+    pub(crate) with_workers: usize,
 }
 
 #[derive(Debug)]
@@ -153,6 +157,7 @@ impl Operations {
     /// Puts an operation in. The answer is its index and the user data of its entry.
     pub(crate) fn insert(&mut self, ring: usize, kind: Kind, held: Held) -> (usize, u64) {
         self.generation = self.generation.wrapping_add(1);
+        self.with_workers += usize::from(kind.worker);
         let generation = self.generation;
         let state = State::Waiting(None);
         let index = self.slots.insert(Slot { generation, ring, kind, state, result: 0, notice: 0, held });
@@ -178,7 +183,11 @@ impl Operations {
         if cqueue::more(event.flags) {
             return After::Nothing;
         }
-        match std::mem::replace(&mut slot.state, State::Done) {
+        let before = std::mem::replace(&mut slot.state, State::Done);
+        if slot.kind.worker && !matches!(before, State::Done) {
+            self.with_workers -= 1;
+        }
+        match before {
             State::Waiting(waker) => waker.map_or(After::Nothing, After::Wake),
             State::Parked => {
                 let slot = self.slots.remove(index);

@@ -13,8 +13,8 @@ use crate::op::{Completion, Held, Kind, Memory, Operation};
 use crate::{Buf, Fd, Handle, sys};
 
 /// It may wait for a peer without end.
-pub(crate) const ENDLESS: Kind = Kind { cancel: true, fd: false };
-const ENDLESS_FD: Kind = Kind { cancel: true, fd: true };
+pub(crate) const ENDLESS: Kind = Kind { cancel: true, fd: false, worker: false };
+const ENDLESS_FD: Kind = Kind { fd: true, ..ENDLESS };
 
 /// IORING_SEND_ZC_REPORT_USAGE: the notification says whether bytes were copied all the same.
 const REPORT_USAGE: u16 = 1 << 3;

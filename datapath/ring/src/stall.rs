@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::sys;
+use crate::sys::{self, Sleeps};
 
 /// One step of a reactor's turn that took longer than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,14 +16,29 @@ pub struct Stall {
     pub poll: bool,
     /// The last system call on a file that the step made.
     pub call: &'static str,
-    /// Whether this thread went to sleep on its own since it last parked. If not, it computed or its CPU was taken away.
-    pub slept: bool,
+    /// What this thread did since it last parked.
+    pub how: How,
+}
+
+/// How a step took long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It computed, or its CPU was taken away.
+    Ran,
+    /// It went to sleep on its own.
+    Slept,
+    /// It slept at least once until a page of the program's memory was read from a disk: the host is short of memory.
+    Paged,
 }
 
 impl fmt::Display for Stall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = if self.poll { "poll" } else { "submission" };
-        let how = if self.slept { "slept" } else { "ran or was preempted" };
+        let how = match self.how {
+            How::Ran => "ran or was preempted",
+            How::Slept => "slept",
+            How::Paged => "had pages of the program read in",
+        };
         write!(f, "a {step} took {:.1} ms and {how}: {}", self.took.as_secs_f64() * 1e3, self.call)
     }
 }
@@ -35,20 +50,20 @@ type Tell = Rc<dyn Fn(Stall)>;
 pub(crate) struct StallWatch {
     limit: Cell<Option<Duration>>,
     tell: RefCell<Option<Tell>>,
-    sleeps: Cell<u64>,
+    sleeps: Cell<Sleeps>,
 }
 
 impl StallWatch {
     pub(crate) fn set(&self, limit: Duration, tell: Tell) {
         self.limit.set(Some(limit));
-        self.sleeps.set(sys::voluntary_switches());
+        self.sleeps.set(sys::sleeps());
         drop(self.tell.replace(Some(tell)));
     }
 
     /// The reactor parked, which is a sleep that counts for nothing.
     pub(crate) fn parked(&self) {
         if self.limit.get().is_some() {
-            self.sleeps.set(sys::voluntary_switches());
+            self.sleeps.set(sys::sleeps());
         }
     }
 
@@ -58,11 +73,16 @@ impl StallWatch {
         let now = Instant::now();
         let (took, call) = (now - since, sys::take_last());
         if took > limit {
-            let sleeps = sys::voluntary_switches();
-            let slept = sleeps > self.sleeps.replace(sleeps);
+            let now = sys::sleeps();
+            let before = self.sleeps.replace(now);
+            let how = match () {
+                () if now.for_pages > before.for_pages => How::Paged,
+                () if now.all > before.all => How::Slept,
+                () => How::Ran,
+            };
             let tell = self.tell.borrow().clone();
             if let Some(tell) = tell {
-                tell(Stall { took, poll, call, slept });
+                tell(Stall { took, poll, call, how });
             }
         }
         now

@@ -11,6 +11,7 @@ use std::ffi::CString;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use common::parked::{Drop, check, identity};
 use common::{BUFFER_BYTES, BUFFERS, connection, directory, everywhere, loopback, pattern, until};
@@ -46,7 +47,16 @@ fn full_connection() -> (Fd, TcpStream) {
     let (socket, plain) = connection();
     let filler = vec![0u8; 1 << 16];
     let mut stream = TcpStream::from(std::os::fd::AsFd::as_fd(&socket).try_clone_to_owned().unwrap());
-    while stream.write(&filler).is_ok() {}
+    // What the peer's side takes a moment later makes room again.
+    let mut refused = 0;
+    while refused < 3 {
+        if stream.write(&filler).is_ok() {
+            refused = 0;
+        } else {
+            refused += 1;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
     (socket, plain)
 }
 

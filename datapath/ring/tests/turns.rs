@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use common::{everywhere, until};
-use weir_ring::sys;
+use weir_ring::{How, sys};
 
 #[test]
 fn large_transfers_have_one_turn_each_in_the_order_of_asking() {
@@ -77,7 +77,7 @@ fn a_poll_that_sleeps_is_told_with_its_call() {
     });
     let slow: Vec<_> = stalls.iter().filter(|s| s.took >= Duration::from_millis(50)).collect();
     assert_eq!(slow.len(), 1, "{stalls:?}");
-    assert!(slow[0].poll && slow[0].slept && slow[0].call == "open_dir", "{stalls:?}");
+    assert!(slow[0].poll && slow[0].how == How::Slept && slow[0].call == "open_dir", "{stalls:?}");
     assert!(slow[0].to_string().contains("open_dir"));
 }
 
@@ -89,7 +89,29 @@ fn a_poll_that_computes_is_not_taken_for_a_sleep() {
             std::hint::spin_loop();
         }
     });
-    assert!(stalls.iter().any(|s| s.poll && !s.slept && s.call != "open_dir"), "{stalls:?}");
+    assert!(stalls.iter().any(|s| s.poll && s.how == How::Ran && s.call != "open_dir"), "{stalls:?}");
+}
+
+#[test]
+fn a_poll_that_waits_for_its_own_pages_is_told_as_such() {
+    let stalls = stalls_of(|| {
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+        std::fs::write(&path, [7; 4096]).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        // What is on a disk leaves memory; a file system that is memory keeps it, and nothing is waited for.
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        nix::fcntl::posix_fadvise(&file, 0, 0, nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
+        // SAFETY: a new mapping of a whole page of an open file, which is only read and never unmapped.
+        let page = unsafe {
+            libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_PRIVATE, fd, 0).cast::<u8>()
+        };
+        assert!(!page.is_null());
+        // SAFETY: within the mapping, which nobody changes.
+        assert_eq!(unsafe { page.read_volatile() }, 7);
+        std::thread::sleep(Duration::from_millis(30));
+    });
+    assert!(stalls.iter().any(|s| s.how == How::Paged), "{stalls:?}");
 }
 
 #[test]

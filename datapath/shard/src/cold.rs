@@ -125,7 +125,7 @@ async fn keep(
 ) -> Result<(Writer<RingDisk>, FlightHead, u64), Failure> {
     let head = head_of(place, &stream.facts);
     let size = stream.facts.size;
-    let volume = place.volume(shard);
+    let volume = place.volume();
     let kinds = [place.info().props.checksum_kind()];
     let options = WriteOptions {
         size_hint: Some(size),
@@ -260,6 +260,7 @@ pub(crate) fn head_of(place: &Place, facts: &OriginObject) -> FlightHead {
         modified_ns: remote.modified_ns,
         remote: Some(remote),
         version: VersionRule::Next,
+        moved: None,
     };
     FlightHead { size: Some(facts.size), attrs }
 }

@@ -10,37 +10,17 @@ use futures_channel::oneshot;
 use weir_cluster::hrw;
 use weir_ring::{Mailbox, Reactor, ReactorConfig, SendError, Sender, mailbox};
 use weir_store::{
-    Attach, Change, Committer, Mountpath, MountpathOptions, Outcome, Recovered, Request, StoreError,
+    Attach, Change, Committer, Mountpath, MountpathOptions, Outcome, Recovered, Request, StoreError, Together,
 };
-use weir_types::{Bucket, ObjectName, limits};
+use weir_types::limits;
 
 use crate::ShardError;
 use crate::closed::Closed;
 use crate::disk::{RingDisk, RingFile, Role};
+use crate::disks::{Disk, DiskId, Duty};
 
 /// Buffers of a committer's reactor: it moves sidecars and copies, no client's bytes.
 const BUFFERS: usize = 16;
-
-/// One mountpath as the threads of a node share it.
-#[derive(Clone)]
-pub struct Disk {
-    /// Its directory.
-    pub path: Arc<PathBuf>,
-    /// Placement digest of its path.
-    pub digest: u64,
-    /// The store's shared state.
-    pub mountpath: Arc<Mountpath<RingFile>>,
-    /// Whether its file system refuses O_DIRECT.
-    pub buffered_only: Arc<AtomicBool>,
-    /// The way to its committer.
-    pub commits: CommitPort,
-}
-
-/// Number of the disk that the object's name belongs to; none when there is no disk.
-pub fn disk_of(disks: &[Disk], bucket: &Bucket, name: &ObjectName) -> Option<usize> {
-    let candidates = disks.iter().enumerate().map(|(i, disk)| (disk.digest, i));
-    hrw::pick(candidates, hrw::object_digest(bucket, name.as_str()))
-}
 
 /// The way to one mountpath's committer; any thread may use it.
 #[derive(Clone)]
@@ -49,9 +29,28 @@ pub struct CommitPort(Sender<Request<RingFile>>);
 impl CommitPort {
     /// Hands a change over and waits for its outcome. A full queue answers at once.
     pub async fn change(&self, change: Change<RingFile>) -> Result<Outcome<RingFile>, CommitError> {
+        self.send(change, None, now_ns()).await
+    }
+
+    /// The same, of one copy's part in a change of all.
+    pub(crate) async fn change_together(
+        &self,
+        change: Change<RingFile>,
+        together: Together,
+        now_ns: u64,
+    ) -> Result<Outcome<RingFile>, CommitError> {
+        self.send(change, Some(together), now_ns).await
+    }
+
+    async fn send(
+        &self,
+        change: Change<RingFile>,
+        together: Option<Together>,
+        now_ns: u64,
+    ) -> Result<Outcome<RingFile>, CommitError> {
         let (tell, outcome) = oneshot::channel();
         let reply = Box::new(move |result| drop(tell.send(result)));
-        self.0.send(Request { change, now_ns: now_ns(), reply }).map_err(|e| match e {
+        self.0.send(Request { change, together, now_ns, reply }).map_err(|e| match e {
             SendError::Full(_) => CommitError::Overloaded,
             SendError::Closed(_) => CommitError::Stopped,
         })?;
@@ -115,10 +114,9 @@ impl CommitterThread {
         }
     }
 
-    /// Waits until every port is gone and all changes are carried out.
-    pub fn join(self) -> std::thread::Result<()> {
-        drop(self.disk);
-        self.thread.join()
+    /// The mountpath, and the thread, which ends when every port is gone and all changes are carried out.
+    pub fn part(self) -> (Disk, JoinHandle<()>) {
+        (self.disk, self.thread)
     }
 }
 
@@ -142,8 +140,9 @@ fn run(config: CommitterConfig, tell: &Started) {
         match begin(&config, handle.clone(), CommitPort(sender)).await {
             Err(error) => drop(tell.send(Err(error))),
             Ok((committer, disk, recovered)) => {
+                let closed = config.closed.of(disk.id);
                 if tell.send(Ok((disk, recovered))).is_ok() {
-                    serve_changes(handle, committer, mailbox, &config.closed).await;
+                    serve_changes(handle, committer, mailbox, &closed).await;
                 }
             }
         }
@@ -167,7 +166,15 @@ async fn begin(
     }
     let recovered = committer.recover().await.map_err(failed)?;
     let digest = hrw::digest(config.path.as_os_str().as_encoded_bytes());
-    let shared = Disk { path: Arc::new(config.path.clone()), digest, mountpath, buffered_only, commits };
+    let shared = Disk {
+        id: DiskId::next(),
+        path: Arc::new(config.path.clone()),
+        digest,
+        mountpath,
+        buffered_only,
+        commits,
+        duty: Duty::Serving,
+    };
     Ok((committer, shared, recovered))
 }
 
@@ -193,7 +200,9 @@ pub async fn serve_changes<D: weir_store::Disk<File = RingFile>>(
             }
             continue;
         }
-        committer.execute(closed.admit(std::mem::take(&mut batch))).await;
+        let mountpath = committer.mountpath().clone();
+        let admitted = closed.admit(std::mem::take(&mut batch), |version| mountpath.set_map_version(version));
+        committer.execute(admitted).await;
         clock.start(&handle);
         if clock.is_due(&handle) {
             clock.tick(&handle, &mut committer).await;

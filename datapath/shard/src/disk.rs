@@ -11,20 +11,21 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use futures_channel::oneshot;
-use weir_ring::{Buf, DiskRing, Fd, Handle, OpenHow, sys};
+use weir_ring::{Buf, DiskRing, Fd, Handle, sys};
 use weir_store::{Access, DirEntry, Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, FileStat, Space};
 use weir_types::limits;
 
 use crate::ration::Ration;
+use crate::volumes::SpareRings;
 
 mod calls;
 mod file;
+mod open;
 
-use calls::{at, c_name, c_path, file_stat, write_now};
-use file::OpenFile;
+use calls::{at, c_name, file_stat, write_now};
 pub use file::RingFile;
 pub(crate) use file::{Residency, RingBuf};
 
@@ -72,6 +73,16 @@ struct Inner {
     dirs: RefCell<HashMap<DiskPath, Fd>>,
     // Shared by the threads of a mountpath: said once, then every file is opened buffered.
     buffered_only: Arc<AtomicBool>,
+    /// Where the ring goes when nothing of the disk is in use any more.
+    spare: Option<Rc<SpareRings>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            spare.give_back(self.ring.clone());
+        }
+    }
 }
 
 impl RingDisk {
@@ -82,15 +93,26 @@ impl RingDisk {
         role: Role,
         buffered_only: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        let root = sys::open_dir(directory)?;
         let ring = handle.disk_ring().map_err(io::Error::other)?;
+        Self::open_on(handle, (ring, None), directory, role, buffered_only)
+    }
+
+    /// The same over a ring that is there; it is given back in the end.
+    pub(crate) fn open_on(
+        handle: Handle,
+        (ring, spare): (DiskRing, Option<Rc<SpareRings>>),
+        directory: &Path,
+        role: Role,
+        buffered_only: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let root = sys::open_dir(directory)?;
         let budget = match role {
             Role::Shard { of } => (limits::DISK_BULK_BYTES / of.max(1)).max(limits::IO_BUFFER_BYTES),
             Role::Background | Role::Committer => limits::DISK_BACKGROUND_BYTES,
         };
         let ration = Ration::new(budget);
         let dirs = RefCell::default();
-        Ok(Self(Rc::new(Inner { handle, ring, root, role, ration, dirs, buffered_only })))
+        Ok(Self(Rc::new(Inner { handle, ring, root, role, ration, dirs, buffered_only, spare })))
     }
 
     /// A buffer outside the pool, for work that must not wait for one while it holds another.
@@ -98,110 +120,6 @@ impl RingDisk {
         let mut buf = self.0.handle.buffers().heap(bytes);
         buf.set_len(0);
         RingBuf(buf)
-    }
-
-    /// Opens; gives whether the kernel may have had to ask the disk for it.
-    async fn open_fd(&self, path: &DiskPath, flags: i32) -> io::Result<(Fd, bool)> {
-        let how = OpenHow {
-            mode: if flags & libc::O_CREAT != 0 { FILE_MODE } else { 0 },
-            ..OpenHow::beneath(flags)
-        };
-        match self.0.role {
-            Role::Committer => return Ok((self.open_in_parent(path, how)?, true)),
-            Role::Background => return Ok((sys::openat2(&self.0.root, &c_path(path)?, how)?, true)),
-            Role::Shard { .. } => {}
-        }
-        let name = c_path(path)?;
-        if flags & libc::O_CREAT == 0 {
-            match sys::openat2(&self.0.root, &name, how.cached()) {
-                // Not in the caches, or a kernel that does not know the question.
-                Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EINVAL)) => {}
-                known => return Ok((known?, false)),
-            }
-        }
-        Ok((self.0.ring.open(&self.0.root, name, how).await?, true))
-    }
-
-    /// Opens by the last component in the parent directory.
-    fn open_in_parent(&self, path: &DiskPath, how: OpenHow) -> io::Result<Fd> {
-        let Some(parent) = path.parent() else { return sys::openat2(&self.0.root, c".", how) };
-        let name = CString::new(path.file_name())?;
-        self.in_dir(&parent, |dir| sys::openat2(dir, &name, how))
-    }
-
-    /// Runs an operation in a directory that may be open from earlier. One that was removed by somebody else says that
-    /// nothing is there: then it is opened anew, as the path leads now.
-    fn in_dir<T>(&self, path: &DiskPath, mut run: impl FnMut(&Fd) -> io::Result<T>) -> io::Result<T> {
-        let kept = self.0.dirs.borrow().get(path).cloned();
-        if let Some(dir) = kept {
-            match run(&dir) {
-                Err(e) if e.raw_os_error() == Some(libc::ENOENT) && sys::fstat(&dir)?.links == 0 => {}
-                done => return done,
-            }
-            self.forget_dir(path);
-        }
-        let dir = self.open_dir(path)?;
-        let done = run(&dir);
-        if self.0.role == Role::Committer && !path.is_root() {
-            let mut dirs = self.0.dirs.borrow_mut();
-            if dirs.len() >= limits::OPEN_DIRS_MAX {
-                dirs.clear();
-            }
-            dirs.insert(path.clone(), dir);
-        }
-        done
-    }
-
-    fn forget_dir(&self, path: &DiskPath) {
-        self.0.dirs.borrow_mut().remove(path);
-    }
-
-    /// Opens past the page cache where wished and possible.
-    async fn open_as(&self, path: &DiskPath, flags: i32, direct: bool) -> io::Result<OpenFile> {
-        let file = |(fd, cold), direct| OpenFile {
-            fd,
-            aligned: direct,
-            direct: AtomicBool::new(direct),
-            cold,
-            stat: None,
-            path: path.clone(),
-        };
-        let mut flags = flags;
-        if direct && !self.0.buffered_only.load(Ordering::Relaxed) {
-            match self.open_fd(path, flags | libc::O_DIRECT).await {
-                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
-                    if !self.0.buffered_only.swap(true, Ordering::Relaxed) {
-                        tracing::warn!(
-                            "the file system refuses O_DIRECT: its files are used through the page cache"
-                        );
-                    }
-                    // The refused call may have made the file all the same; it would not, had there been one.
-                    flags &= !libc::O_EXCL;
-                }
-                other => return Ok(file(other?, true)),
-            }
-        }
-        Ok(file(self.open_fd(path, flags).await?, false))
-    }
-
-    /// Runs a name operation on the open parent directory and the last component.
-    fn in_parent<T>(
-        &self,
-        operation: &'static str,
-        path: &DiskPath,
-        run: impl Fn(&Fd, &CString) -> io::Result<T>,
-    ) -> Result<T, DiskError> {
-        let refused = || DiskError::at(operation, path, DiskErrorKind::Refused);
-        let parent = path.parent().ok_or_else(refused)?;
-        let name = CString::new(path.file_name()).map_err(|_| refused())?;
-        self.in_dir(&parent, |dir| run(dir, &name)).map_err(|e| at(operation, path, &e))
-    }
-
-    fn open_dir(&self, path: &DiskPath) -> io::Result<Fd> {
-        if path.is_root() {
-            return Ok(self.0.root.clone());
-        }
-        sys::openat2(&self.0.root, &c_path(path)?, OpenHow::beneath(libc::O_RDONLY | libc::O_DIRECTORY))
     }
 
     /// Writes `buf[range]`; `offset` is where `buf[0]` would go.

@@ -8,6 +8,7 @@ use crate::body::BodyError;
 use crate::committer::CommitError;
 use crate::conn::ConnError;
 use crate::place::PlaceError;
+use crate::relay::LinkError;
 
 /// A failure of an object operation.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,23 @@ pub(crate) enum Failure {
     /// The range cannot be served.
     #[error(transparent)]
     Range(#[from] RangeError),
+    /// This node knows less of the cluster than the request goes by, and has not caught up.
+    #[error("this node has not caught up with the cluster yet")]
+    Behind,
+    /// The node that the name belongs to gave no answer.
+    #[error("{node}: {error}")]
+    Peer {
+        /// Which node.
+        node: String,
+        /// Why.
+        error: LinkError,
+    },
+    /// Another target was asked for the object and does not hold it any more.
+    #[error("the object is on its way to its owner: try again")]
+    NotHeld,
+    /// A file of this host of which no object is made.
+    #[error("{0}")]
+    NotPromoted(String),
     /// Not built for buckets whose data of record is elsewhere.
     #[error("{0}")]
     Unsupported(&'static str),

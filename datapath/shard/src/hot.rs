@@ -2,17 +2,19 @@
 //! the client's socket and without allocating. Whatever is out of the ordinary goes the long way and is answered there.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use weir_auth::Grant;
+use weir_auth::{GRANT_HEADER, Grant, INDEX_HEADER, PEER_HEADER};
 use weir_http::{BodyLength, Framing, Head, Method, ResponseHead};
 use weir_types::Access;
 
 use crate::conn::{Conn, ConnError};
 use crate::disk::RingFile;
 use crate::opened::{self, Dialect, Opened};
-use crate::routes::Route;
+use crate::routes::{Route, unmarked};
 use crate::serve::{Handled, Request};
+use crate::shard::Side;
 use crate::{Op, get};
 
 /// Request fields that change nothing about the answer to a GET that the gate admits.
@@ -35,6 +37,9 @@ const PLAIN_FIELDS: [&str; 16] = [
     "amz-sdk-request",
 ];
 
+/// Those that a peer adds to what it passes on; the gate reads them.
+const PEERS_FIELDS: [&str; 3] = [PEER_HEADER, GRANT_HEADER, INDEX_HEADER];
+
 /// Serves a request if it is such a read; `None`: nothing was done.
 pub(crate) async fn serve(request: &Request<'_>, conn: &Conn) -> Option<Result<Handled, ConnError>> {
     let hit = find(request)?;
@@ -43,8 +48,11 @@ pub(crate) async fn serve(request: &Request<'_>, conn: &Conn) -> Option<Result<H
 
 /// Remembers where the target of a plain GET led.
 pub(crate) fn note(request: &Request<'_>, dialect: Dialect, place: &crate::place::Place) {
-    if is_plain(request) {
-        request.shard.routes.borrow_mut().note(request.head.target, dialect, place);
+    if is_plain(request)
+        && let Some((target, _)) = unmarked(request.head.target)
+        && Arc::ptr_eq(place.set(), &request.shard.shared.disks.load())
+    {
+        request.shard.routes.borrow_mut().note(target, dialect, place);
     }
 }
 
@@ -62,7 +70,10 @@ fn find(request: &Request<'_>) -> Option<Hit> {
     let shard = request.shard;
     let route = {
         let view = shard.shared.view.load();
-        shard.routes.borrow().find(request.head.target, &view)?
+        let (target, index) = unmarked(request.head.target)?;
+        // Who is behind whoever sent the request here goes the long way and catches up.
+        let is_behind = index.max(peers_index(request)?) > view.index;
+        (!is_behind).then(|| shard.routes.borrow().find(target, &view, &shard.shared.disks.load()))??
     };
     let opened = opened::find(shard, &route.place)?;
     opened.lines_written(route.dialect)?;
@@ -79,11 +90,22 @@ fn is_plain(request: &Request<'_>) -> bool {
     head.method == Method::Get
         && head.framing() == Framing::None
         && !request.is_virtual_hosted()
-        && has_plain_fields(head)
+        && has_plain_fields(head, request.side)
 }
 
-fn has_plain_fields(head: &Head<'_>) -> bool {
-    head.iter().all(|(name, _)| PLAIN_FIELDS.iter().any(|plain| plain.eq_ignore_ascii_case(name)))
+fn has_plain_fields(head: &Head<'_>, side: Side) -> bool {
+    let of_peers =
+        |name: &str| side == Side::Peers && PEERS_FIELDS.iter().any(|f| f.eq_ignore_ascii_case(name));
+    let is_plain = |name: &str| PLAIN_FIELDS.iter().any(|plain| plain.eq_ignore_ascii_case(name));
+    head.iter().all(|(name, _)| is_plain(name) || of_peers(name))
+}
+
+/// The log index by which a peer passed the request on; 0 of what nobody passed on. None: it is malformed.
+fn peers_index(request: &Request<'_>) -> Option<u64> {
+    match request.side {
+        Side::Public => Some(0),
+        Side::Peers => request.head.header(INDEX_HEADER)?.parse().ok(),
+    }
 }
 
 fn is_permitted(grant: &Grant, route: &Route) -> bool {

@@ -12,40 +12,59 @@ mod closed;
 mod cold;
 mod committer;
 mod conn;
+mod copies;
 mod disk;
+mod disks;
 mod drain;
+mod evening;
 mod fail;
 mod get;
 mod hot;
+mod later;
+mod left;
 mod metrics;
+mod mirror;
+mod moves;
 mod opened;
 mod pace;
 mod place;
 #[cfg(debug_assertions)]
 mod planted;
+mod promote;
 mod put;
 mod ration;
 mod refusal;
+mod relay;
 mod reserved;
+mod resilver;
 mod routes;
 mod s3;
 mod serve;
 mod shard;
+mod shifts;
+mod source;
+mod uneven;
 mod uploads;
+mod volumes;
 mod walker;
 
 pub use balance::Loads;
 pub use closed::Closed;
-pub use committer::{
-    CommitError, CommitPort, CommitterConfig, CommitterThread, Disk, disk_of, serve_changes,
-};
+pub use committer::{CommitError, CommitPort, CommitterConfig, CommitterThread, serve_changes};
+pub use copies::{CopyFailure, CopyTask};
 pub use disk::{RingDisk, RingFile, Role};
+pub use disks::{Away, Disk, DiskId, DiskSet, Disks, Duty};
 pub use drain::Drain;
 pub use metrics::{Op, ShardMetrics, render as render_metrics};
+pub use moves::Errand;
+pub use promote::{PromotableDir, PromoteDirs, PromoteError, PromoteTask};
+pub use resilver::Pass;
 pub use shard::{
-    ControlCall, ControlOp, ControlPort, ControlReply, Identity, NewConnection, Reading, ShardConfig, Shared,
-    run,
+    ControlCall, ControlOp, ControlPort, ControlReply, Identity, Inbound, NewConnection, Reading,
+    ShardConfig, Shared, run,
 };
+pub use shifts::Moves;
+pub use uneven::Uneven;
 pub use walker::{WalkerPort, WalkerThread};
 
 /// Why a shard or one of its helpers cannot start.

@@ -74,6 +74,8 @@ pub struct ShardMetrics {
     pub stalls_slept: AtomicU64,
     /// The longest of them, in microseconds.
     pub stall_slept_longest: AtomicU64,
+    /// Steps over 2 ms in which pages of the program were read in.
+    pub stalls_paged: AtomicU64,
     /// Steps over 2 ms in which it ran, or had its CPU taken away.
     pub stalls_ran: AtomicU64,
 }
@@ -98,6 +100,7 @@ impl Default for ShardMetrics {
             panics: AtomicU64::new(0),
             stalls_slept: AtomicU64::new(0),
             stall_slept_longest: AtomicU64::new(0),
+            stalls_paged: AtomicU64::new(0),
             stalls_ran: AtomicU64::new(0),
         }
     }
@@ -172,7 +175,7 @@ pub fn render(shards: &[std::sync::Arc<ShardMetrics>]) -> String {
         }
     });
     type Gauge = (&'static str, &'static str, &'static str, fn(&ShardMetrics) -> &AtomicU64);
-    let singles: [Gauge; 11] = [
+    let singles: [Gauge; 12] = [
         ("weir_connections", "gauge", "Connections open.", |m| &m.connections),
         ("weir_connections_accepted_total", "counter", "Connections accepted.", |m| &m.accepted),
         ("weir_received_bytes_total", "counter", "Bytes of bodies received.", |m| &m.bytes_in),
@@ -187,6 +190,12 @@ pub fn render(shards: &[std::sync::Arc<ShardMetrics>]) -> String {
         ("weir_stall_slept_longest_us", "gauge", "The longest of them, in microseconds.", |m| {
             &m.stall_slept_longest
         }),
+        (
+            "weir_stalls_paged_total",
+            "counter",
+            "Steps over 2 ms that waited for pages of the program: the host is short of memory.",
+            |m| &m.stalls_paged,
+        ),
         ("weir_stalls_ran_total", "counter", "Steps over 2 ms without the CPU, or of computing.", |m| {
             &m.stalls_ran
         }),

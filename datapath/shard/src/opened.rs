@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use weir_http::FieldLines;
-use weir_store::{Object, Slot, StoreError};
+use weir_store::{Object, Slot, StoreError, Volume};
 use weir_types::limits;
 
 use crate::clock::{Clock, Costs, Seen};
 use crate::disk::RingDisk;
+use crate::disks::{DiskId, DiskSet};
 use crate::place::Place;
 use crate::shard::Shard;
+use crate::shifts;
 
 /// What an entry in memory is counted as, besides its bytes.
 const ENTRY_BYTES: usize = 1024;
@@ -35,8 +37,10 @@ pub(crate) struct Opened {
     pub(crate) object: Object<RingDisk>,
     /// Digest of its name and ID of its bucket.
     key: (u64, u64),
-    /// Where its generation is: the number of its disk and the slot there.
-    slot: (usize, Slot),
+    /// Where its generation is, on its mountpath.
+    slot: Slot,
+    /// The disk that it is on.
+    disk: DiskId,
     generation: Option<u64>,
     /// Every block was checked while it was in the page cache, where it may still be.
     pub(crate) checked: Cell<bool>,
@@ -44,15 +48,21 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    fn new(place: &Place, generation: Option<u64>, object: Object<RingDisk>) -> Self {
+    fn new(place: &Place, disk: DiskId, generation: Option<u64>, object: Object<RingDisk>) -> Self {
         Self {
             object,
             key: (place.digest(), place.bid()),
-            slot: (place.disk(), place.slot()),
+            slot: place.slot(),
+            disk,
             generation,
             checked: Cell::new(false),
             lines: Default::default(),
         }
+    }
+
+    /// Whether it still is the object of its name; none while a change is under way.
+    fn is_current(&self) -> Option<bool> {
+        self.object.mountpath().generation(self.slot).map(|now| self.generation == Some(now))
     }
 
     /// The fields that every whole answer of a dialect has for it, written once.
@@ -83,13 +93,15 @@ pub(crate) async fn open(shard: &Shard, place: &Place) -> Result<(Rc<Opened>, bo
     if let Some(kept) = find(shard, place) {
         return Ok((kept, true));
     }
-    let volume = place.volume(shard);
-    let generation = volume.mountpath().generation(place.slot());
-    let object = volume.open_as(&place.bucket, &place.name, weir_store::Access::Direct).await?;
-    #[cfg(debug_assertions)]
-    let generation =
-        crate::planted::late_generation(generation, || volume.mountpath().generation(place.slot()));
-    let opened = Rc::new(Opened::new(place, generation, object));
+    let opened = match open_at(place, place.disk().id, place.volume()).await {
+        Ok(opened) if opened.object.record().copies > 1 => balanced(shard, place, opened).await,
+        Ok(opened) => opened,
+        Err(error) if error.is_not_found() || place.copies() > 1 => {
+            // Boxed: few requests come here, and each connection would hold its state.
+            Box::pin(search(shard, place)).await?
+        }
+        Err(error) => return Err(error),
+    };
     let again = shard.opened.borrow_mut().seen.again(place.digest());
     // What is in memory because its file is not made yet is kept as it is: it counts with the bytes of others.
     if again {
@@ -98,11 +110,76 @@ pub(crate) async fn open(shard: &Shard, place: &Place) -> Result<(Rc<Opened>, bo
     Ok((opened, again))
 }
 
+async fn open_at(place: &Place, disk: DiskId, volume: &Volume<RingDisk>) -> Result<Rc<Opened>, StoreError> {
+    let generation = volume.mountpath().generation(place.slot());
+    let object = volume.open_as(&place.bucket, &place.name, weir_store::Access::Direct).await?;
+    #[cfg(debug_assertions)]
+    let generation =
+        crate::planted::late_generation(generation, || volume.mountpath().generation(place.slot()));
+    Ok(Rc::new(Opened::new(place, disk, generation, object)))
+}
+
+/// Looks for what is not where its name belongs.
+async fn search(shard: &Shard, place: &Place) -> Result<Rc<Opened>, StoreError> {
+    let name = (&place.bucket, &place.name, place.digest());
+    let open = async |disk, volume: &Volume<RingDisk>| open_at(place, disk, volume).await;
+    let moves = shard.shared.walker.moves();
+    let found = shifts::look(&shard.volumes, moves, name, Some(place.set()), open).await?;
+    if found.object.record().copies > 1 && found.disk != place.disk().id {
+        shard.shared.walker.mend(&place.bucket, &place.name);
+    }
+    Ok(found)
+}
+
+/// One of the copies of an object that was opened where its name belongs, each in its turn. What is not of the same commit is
+/// none, and is seen to. A change of the object comes to its other copies first, so that a copy is as good as the first
+/// as long as it has not changed.
+async fn balanced(shard: &Shard, place: &Place, first: Rc<Opened>) -> Rc<Opened> {
+    let copies = usize::from(first.object.record().copies);
+    let turn = shard.opened.borrow_mut().next_turn() % copies;
+    if turn == 0 || first.object.content().is_some() {
+        return first;
+    }
+    let ranked = place.set().ranked(place.digest());
+    let Some(at) = ranked.get(turn).copied() else { return first };
+    match Box::pin(copy_at(shard, place, at, &first)).await {
+        Some(copy) => copy,
+        // It may be on its way.
+        None if place.info().props.copies_after().is_some() => first,
+        None => {
+            shard.shared.walker.mend(&place.bucket, &place.name);
+            first
+        }
+    }
+}
+
+/// The same object on another disk.
+async fn copy_at(shard: &Shard, place: &Place, at: usize, like: &Opened) -> Option<Rc<Opened>> {
+    let disk = place.set().disks.get(at)?.id;
+    let copy = open_at(place, disk, &shard.volumes.at(place.set(), at)?).await.ok()?;
+    (copy.object.record().commit == like.object.record().commit).then_some(copy)
+}
+
+/// Another copy of an object of which one cannot be read as it was written; that one is seen to.
+pub(crate) async fn another(shard: &Shard, place: &Place, bad: &Opened) -> Option<Rc<Opened>> {
+    if bad.object.record().copies < 2 {
+        return None;
+    }
+    shard.shared.walker.mend(&place.bucket, &place.name);
+    for at in place.set().ranked(place.digest()) {
+        if place.set().disks.get(at).is_some_and(|disk| disk.id != bad.disk)
+            && let Some(copy) = copy_at(shard, place, at, bad).await
+        {
+            return Some(copy);
+        }
+    }
+    None
+}
+
 /// The object as it is kept, if it is still that of its name.
 pub(crate) fn find(shard: &Shard, place: &Place) -> Option<Rc<Opened>> {
-    let generation = place.volume(shard).mountpath().generation(place.slot())?;
     let mut cache = shard.opened.borrow_mut();
-    let kept = cache.find(place, generation);
+    let kept = cache.find(place)?;
     if kept.is_none() {
         cache.report(shard);
     }
@@ -114,14 +191,19 @@ pub(crate) fn sweep(shard: &Shard) {
     let mut cache = shard.opened.borrow_mut();
     let kept = cache.kept.costs();
     cache.kept.sweep(SWEEP_ENTRIES, |opened| {
-        let (disk, slot) = opened.slot;
-        let now = shard.volumes.get(disk).and_then(|volume| volume.mountpath().generation(slot));
         // While a change is under way nobody knows; the next sweep does.
-        now.is_some() && now != opened.generation
+        opened.is_current() == Some(false)
     });
     if cache.kept.costs() != kept {
         cache.report(shard);
     }
+}
+
+/// Closes what is on disks that have left the set.
+pub(crate) fn close_others(shard: &Shard, set: &DiskSet) {
+    let mut cache = shard.opened.borrow_mut();
+    cache.kept.sweep(usize::MAX, |opened| !set.has(opened.disk));
+    cache.report(shard);
 }
 
 /// Keeps the bytes of an open object, all of which were read and checked, instead of its file.
@@ -132,7 +214,7 @@ pub(crate) fn keep_content(
     content: Arc<[u8]>,
 ) -> Option<Rc<Opened>> {
     let object = opened.object.in_memory(content)?;
-    let kept = Rc::new(Opened::new(place, opened.generation, object));
+    let kept = Rc::new(Opened::new(place, opened.disk, opened.generation, object));
     keep(shard, kept.clone());
     Some(kept)
 }
@@ -141,24 +223,33 @@ pub(crate) fn keep_content(
 pub(crate) struct OpenCache {
     kept: Clock<Rc<Opened>>,
     seen: Seen,
+    /// Objects with copies that were opened.
+    turns: usize,
 }
 
 impl OpenCache {
     /// Keeps at most so many files open, and so many bytes in memory.
     pub(crate) fn new(files_max: usize, bytes_max: usize) -> Self {
-        Self { kept: Clock::new([files_max, bytes_max]), seen: Seen::new(limits::SEEN_OBJECTS) }
+        Self { kept: Clock::new([files_max, bytes_max]), seen: Seen::new(limits::SEEN_OBJECTS), turns: 0 }
     }
 
-    fn find(&mut self, place: &Place, generation: u64) -> Option<Rc<Opened>> {
-        let opened = self.kept.find(place.digest())?;
+    fn next_turn(&mut self) -> usize {
+        self.turns = self.turns.wrapping_add(1);
+        self.turns
+    }
+
+    /// `None` while a change is under way; `Some(None)`: it is not kept.
+    fn find(&mut self, place: &Place) -> Option<Option<Rc<Opened>>> {
+        let Some(opened) = self.kept.find(place.digest()) else { return Some(None) };
         if !opened.is_of(place) {
-            return None;
+            return Some(None);
         }
-        if opened.generation != Some(generation) {
+        let is_here = opened.disk == place.disk().id || place.set().has(opened.disk);
+        if !(opened.is_current()? && is_here) {
             self.kept.remove(place.digest());
-            return None;
+            return Some(None);
         }
-        Some(opened.clone())
+        Some(Some(opened.clone()))
     }
 
     fn report(&self, shard: &Shard) {
@@ -168,9 +259,9 @@ impl OpenCache {
     }
 }
 
-/// Keeps what was opened while no change was under way.
+/// Keeps what was opened while no change was under way, on a disk that is still in service.
 fn keep(shard: &Shard, opened: Rc<Opened>) {
-    if opened.generation.is_some() {
+    if opened.generation.is_some() && shard.shared.disks.load().has(opened.disk) {
         let mut cache = shard.opened.borrow_mut();
         cache.kept.keep(opened.key.0, opened.costs(), opened);
         cache.report(shard);

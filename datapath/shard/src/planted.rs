@@ -24,6 +24,42 @@ pub(crate) fn late_generation(early: Option<u64>, late: impl FnOnce() -> Option<
     late()
 }
 
+/// `change-unasked`: an owner changes a name without a question to those who may hold its object.
+pub(crate) fn changes_unasked() -> bool {
+    is("change-unasked") || takes_anything()
+}
+
+/// `move-anything`: and it takes what is moved to it whatever it has.
+pub(crate) fn takes_anything() -> bool {
+    is("move-anything")
+}
+
+/// `away-is-empty`: a target that is away counts as one that holds nothing.
+pub(crate) fn away_is_empty() -> bool {
+    is("away-is-empty")
+}
+
+/// `miss-not-forwarded`: an owner that does not have an object answers by itself that there is none, while objects move.
+pub(crate) fn keeps_misses() -> bool {
+    is("miss-not-forwarded")
+}
+
+/// `stale-map`: views of the cluster come late (the control core's part of it), and a node goes by what it has, whatever those
+/// know who ask.
+pub(crate) fn takes_stale_maps() -> bool {
+    is("stale-map")
+}
+
+/// `moved-is-kept`: what was moved to another disk stays where it was as well.
+pub(crate) fn keeps_moved() -> bool {
+    is("moved-is-kept")
+}
+
+/// `copies-are-kept`: a removed object's copies stay.
+pub(crate) fn keeps_copies() -> bool {
+    is("copies-are-kept")
+}
+
 /// The bugs of the committer.
 #[cfg(feature = "sim")]
 pub(crate) fn of_committer() -> Option<weir_store::Planted> {

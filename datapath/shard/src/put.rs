@@ -16,11 +16,11 @@ use crate::place::Place;
 use crate::shard::Shard;
 
 /// Refuses what cannot end well before a byte of the body is read.
-pub(crate) fn admit(shard: &Shard, place: &Place, announced: Option<u64>) -> Result<(), Failure> {
+pub(crate) fn admit(place: &Place, announced: Option<u64>) -> Result<(), Failure> {
     if place.bucket.provider.is_remote() {
         return Err(Failure::Unsupported("writing to a remote bucket is not supported yet"));
     }
-    let mountpath = place.volume(shard).mountpath();
+    let mountpath = place.volume().mountpath();
     if let Some(why) = mountpath.poisoned() {
         return Err(StoreError::Poisoned(why.to_owned()).into());
     }
@@ -42,6 +42,15 @@ pub(crate) fn kinds(place: &Place, more: impl IntoIterator<Item = ChecksumKind>)
     kinds
 }
 
+/// How the bytes of an object are written whose size may be known.
+pub(crate) fn options(
+    size_hint: Option<u64>,
+    durability: Durability,
+    kinds: &[ChecksumKind],
+) -> WriteOptions<'_> {
+    WriteOptions { size_hint, durability, cached: false, small_in_memory: true, kinds }
+}
+
 /// Receives a body into a work file: while one buffer is written the next is filled.
 pub(crate) async fn receive(
     shard: &Shard,
@@ -51,10 +60,8 @@ pub(crate) async fn receive(
     durability: Durability,
     kinds: &[ChecksumKind],
 ) -> Result<Writer<RingDisk>, Failure> {
-    let volume = place.volume(shard);
-    let size_hint = body.announced();
-    let options = WriteOptions { size_hint, durability, cached: false, small_in_memory: true, kinds };
-    let mut writer = volume.writer(&options).await?;
+    let volume = place.volume();
+    let mut writer = volume.writer(&options(body.announced(), durability, kinds)).await?;
     let want =
         body.announced().map_or(limits::IO_BUFFER_BYTES, |n| (n as usize).clamp(1, limits::IO_BUFFER_BYTES));
     let mut filled = fill(conn, body, volume.disk(), want).await?;
@@ -107,44 +114,37 @@ pub(crate) async fn commit(
 
 /// Copies `range` of an object into a work file of another place.
 pub(crate) async fn copy_in(
-    shard: &Shard,
-    source: &weir_store::Object<RingDisk>,
+    source: &get::Whole<'_>,
     range: weir_types::ByteRange,
     to: &Place,
     kinds: &[ChecksumKind],
 ) -> Result<Prepared<RingFile>, Failure> {
-    let volume = to.volume(shard);
-    let options = WriteOptions {
-        size_hint: Some(range.len),
-        durability: to.durability(),
-        cached: false,
-        small_in_memory: true,
-        kinds,
-    };
-    let mut writer = volume.writer(&options).await?;
+    let volume = to.volume();
+    let mut writer = volume.writer(&options(Some(range.len), to.durability(), kinds)).await?;
     let disk = volume.disk().clone();
     // Pieces of a range need not be aligned; writes must be, so they pass through whole buffers.
     let mut full = Some(disk.heap(limits::IO_BUFFER_BYTES));
-    get::read_all(source, range, async |piece, bytes| {
-        let mut bytes = piece.get(bytes).unwrap_or_default();
-        while !bytes.is_empty() {
-            let Some(mut buf) = full.take() else { break };
-            let at = buf.len();
-            let n = bytes.len().min(limits::IO_BUFFER_BYTES - at);
-            buf.set_len(at + n);
-            buf[at..].copy_from_slice(&bytes[..n]);
-            bytes = &bytes[n..];
-            if buf.len() == limits::IO_BUFFER_BYTES {
-                let (back, written) = writer.write(buf).await;
-                written?;
-                buf = back;
-                buf.set_len(0);
+    source
+        .read(range, async |piece, bytes| {
+            let mut bytes = piece.get(bytes).unwrap_or_default();
+            while !bytes.is_empty() {
+                let Some(mut buf) = full.take() else { break };
+                let at = buf.len();
+                let n = bytes.len().min(limits::IO_BUFFER_BYTES - at);
+                buf.set_len(at + n);
+                buf[at..].copy_from_slice(&bytes[..n]);
+                bytes = &bytes[n..];
+                if buf.len() == limits::IO_BUFFER_BYTES {
+                    let (back, written) = writer.write(buf).await;
+                    written?;
+                    buf = back;
+                    buf.set_len(0);
+                }
+                full = Some(buf);
             }
-            full = Some(buf);
-        }
-        Ok(())
-    })
-    .await?;
+            Ok(())
+        })
+        .await?;
     if let Some(rest) = full.filter(|b| !b.is_empty()) {
         writer.write(rest).await.1?;
     }

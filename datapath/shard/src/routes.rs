@@ -9,6 +9,7 @@ use std::sync::Arc;
 use weir_cluster::ClusterView;
 use weir_types::limits;
 
+use crate::disks::DiskSet;
 use crate::opened::Dialect;
 use crate::place::Place;
 
@@ -38,11 +39,21 @@ impl Routes {
         Self { sets: (0..limits::ROUTES_MAX / WAYS).map(|_| Default::default()).collect(), next: 0 }
     }
 
-    /// Where a target leads under this view, if that is known.
-    pub(crate) fn find(&self, target: &str, view: &Arc<ClusterView>) -> Option<Rc<Route>> {
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.sets.iter_mut().for_each(|set| *set = Default::default());
+    }
+
+    /// Where a target leads under this view and these disks, if that is known.
+    pub(crate) fn find(
+        &self,
+        target: &str,
+        view: &Arc<ClusterView>,
+        set: &Arc<DiskSet>,
+    ) -> Option<Rc<Route>> {
         let hash = hash_of(target);
         let (_, known) = self.sets.get(self.set_of(hash))?.iter().flatten().find(|(of, _)| *of == hash)?;
-        (*known.target == *target && known.place.is_under(view)).then(|| known.clone())
+        (*known.target == *target && known.place.is_under(view, set)).then(|| known.clone())
     }
 
     /// Remembers where a target led.
@@ -71,4 +82,39 @@ impl Routes {
 
 fn hash_of(target: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::new().hash_one(target)
+}
+
+/// The target without the mark of the gateway that redirected it, which is new each time, and the log index of the mark.
+/// None: it is marked, and carries more.
+pub(crate) fn unmarked(target: &str) -> Option<(&str, u64)> {
+    let Some((rest, marks)) = target.split_once("&utm=").filter(|_| target.starts_with("/v1/")) else {
+        return Some((target, 0));
+    };
+    let (at, index) = marks.split_once("&vpams=")?;
+    let (rest, gateway) = rest.rsplit_once("pid=")?;
+    let is_plain =
+        at.bytes().all(|b| b.is_ascii_digit()) && gateway.bytes().all(|b| b.is_ascii_alphanumeric());
+    let rest = rest.strip_suffix(['?', '&']).filter(|_| is_plain)?;
+    Some((rest, index.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_told_from_what_is_asked() {
+        for (target, expected) in [
+            ("/v1/objects/b/o?provider=ais", Some(("/v1/objects/b/o?provider=ais", 0))),
+            ("/v1/objects/b/o?provider=ais&pid=p1&utm=5&vpams=9", Some(("/v1/objects/b/o?provider=ais", 9))),
+            ("/v1/objects/b/o?pid=p1&utm=5&vpams=9", Some(("/v1/objects/b/o", 9))),
+            ("/v1/objects/b/o?pid=p1&utm=5&vpams=9&u=voucher", None),
+            ("/v1/objects/b/o?pid=p1&utm=5&vpams=9&latest-ver=true", None),
+            ("/v1/objects/b/o?pid=p1&latest-ver=true&utm=5&vpams=9", None),
+            ("/v1/objects/b/o?x=1&utm=5", None),
+            ("/s3/b/o&utm=5", Some(("/s3/b/o&utm=5", 0))),
+        ] {
+            assert_eq!(unmarked(target), expected, "{target}");
+        }
+    }
 }

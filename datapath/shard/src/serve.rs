@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use weir_auth::{Arrival, Grant};
+use weir_auth::{Arrival, Denied, Grant, INDEX_HEADER};
 use weir_http::{Head, HeaderSlots, HttpError, Method, Parsed, parse};
 use weir_ring::{Buf, Fd};
 use weir_types::limits;
@@ -15,7 +15,9 @@ use crate::answer::Answer;
 use crate::body::Body;
 use crate::committer::now_ns;
 use crate::conn::{Conn, ConnError, full};
-use crate::shard::{ControlCall, ControlOp, ControlReply, Shard};
+use crate::fail::Failure;
+use crate::moves::{self, HELD_HEADER, MAP_HEADER};
+use crate::shard::{ControlCall, ControlOp, ControlReply, STALE_HEADER, Shard, Side};
 use crate::{Op, ais, hot, s3};
 
 /// Bytes of a connection's resting head buffer; it grows to a whole head when one is larger.
@@ -28,6 +30,8 @@ pub(crate) struct Request<'r> {
     pub(crate) shard: &'r Rc<Shard>,
     pub(crate) head: Head<'r>,
     pub(crate) peer: SocketAddr,
+    /// Which listener it came over.
+    pub(crate) side: Side,
     pub(crate) id: u64,
     /// Whether the connection may go on after it.
     pub(crate) keep: bool,
@@ -64,13 +68,47 @@ impl Request<'_> {
     }
 
     /// Who asks; the gate's clock is the wall clock.
-    pub(crate) fn admit(&self) -> Result<Grant, weir_auth::Denied> {
-        let arrival = Arrival { peer: self.peer.ip(), now: now_ns() / 1_000_000_000 };
-        self.shard.gate.admit(&self.head, &arrival)
+    pub(crate) fn admit(&self) -> Result<Grant, Denied> {
+        match self.side {
+            Side::Public => {
+                let arrival = Arrival { peer: self.peer.ip(), now: now_ns() / 1_000_000_000 };
+                self.shard.gate.admit(&self.head, &arrival)
+            }
+            Side::Peers => {
+                let vouching = self.shard.shared.vouching.as_ref().ok_or(Denied::Peer)?;
+                Ok(vouching.take(&self.head, now_ns() / 1_000_000)?.grant)
+            }
+        }
+    }
+
+    /// What a peer asks that owns a name whose object may be here.
+    pub(crate) fn held(&self) -> Option<&str> {
+        self.head.header(HELD_HEADER).filter(|_| self.side == Side::Peers)
+    }
+
+    /// Whether an owner asks that knows an earlier map than this node: the object may be at an owner it does not know of.
+    pub(crate) fn asker_is_behind(&self) -> bool {
+        let version = self.head.header(MAP_HEADER).and_then(|version| version.parse::<u64>().ok());
+        self.held().is_some() && version.is_none_or(|v| v < self.shard.shared.view.load().smap.version)
+    }
+
+    /// Waits until this node knows of the cluster what the peer knew that passed the request on.
+    pub(crate) async fn caught_up(&self) -> Result<(), Failure> {
+        let asked = match self.side {
+            Side::Public => None,
+            Side::Peers => self.head.header(INDEX_HEADER).and_then(|index| index.parse().ok()),
+        };
+        match asked {
+            Some(index) if !self.shard.reach(index).await => Err(Failure::Behind),
+            _ => Ok(()),
+        }
     }
 
     /// Sends an answer that is at hand. What was not read of the body is read and dropped, or the connection ends.
-    pub(crate) async fn answer(&self, conn: &Conn, op: Op, answer: Answer) -> Result<Handled, ConnError> {
+    pub(crate) async fn answer(&self, conn: &Conn, op: Op, mut answer: Answer) -> Result<Handled, ConnError> {
+        if let Some(millis) = self.shard.stale_millis() {
+            answer.headers.push((STALE_HEADER.to_owned(), millis.to_string()));
+        }
         let keep = self.keep && !answer.close;
         answer.send(conn, self.head.method, &self.shard.date(), keep).await?;
         Ok(Handled { op, status: answer.status, broken: answer.close })
@@ -92,7 +130,7 @@ impl Request<'_> {
 }
 
 /// Serves a connection until either side ends it.
-pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
+pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr, side: Side) {
     let mut conn = Conn::new(shard.handle.clone(), sock);
     let mut head = HeadBuffer::new(&conn);
     let mut slots = HeaderSlots::default();
@@ -113,10 +151,15 @@ pub(crate) async fn connection(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
         conn.unread(bytes.get(parsed.bytes()..).unwrap_or_default());
         let Some(parsed) = parsed.head(bytes, &slots) else { return };
         let keep = parsed.keep_alive() && !shard.is_draining();
-        let request = Request { shard, head: parsed, peer, id: shard.next_request(), keep };
+        let request = Request { shard, head: parsed, peer, side, id: shard.next_request(), keep };
         let busy = shard.busy();
         let began = Instant::now();
-        let more = match hot::serve(&request, &conn).await {
+        // The short way says nothing of staleness.
+        let hot = match shard.shared.lease.holds(began) {
+            true => hot::serve(&request, &conn).await,
+            false => None,
+        };
+        let more = match hot {
             Some(handled) => settle(&request, began, &handled) && (request.keep || conn.end().await),
             // Boxed: ten thousand idle connections must not each hold the state of a request.
             None => Box::pin(one(&request, &mut conn, began)).await,
@@ -136,6 +179,9 @@ async fn one(request: &Request<'_>, conn: &mut Conn, began: Instant) -> bool {
     crate::planted::panic(&request.head);
     let mut body = Body::new(request.head.framing(), request.head.expects_continue());
     let handled = match is_ais(request) {
+        true if request.held().is_some_and(|held| held != moves::READ) => {
+            moves::serve(request, conn, request.held().unwrap_or_default()).await
+        }
         true => ais::serve(request, conn, &mut body).await,
         false => s3::serve(request, conn, &mut body).await,
     };

@@ -11,20 +11,25 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use weir_ais::AisOp;
-use weir_auth::{Gate, Grant};
-use weir_cluster::{ClusterView, NodeId};
-use weir_http::{DateText, OwnedHead};
+use weir_auth::{Gate, Grant, Vouching};
+use weir_cluster::{ClusterView, Lease, NodeId};
+use weir_http::{DateText, OwnedHead, ResponseHead};
 use weir_origin::OriginsHandle;
-use weir_ring::{Fd, Handle, Mailbox, Reactor, ReactorConfig, Sender, sys};
+use weir_ring::{Fd, Handle, How, Mailbox, Reactor, ReactorConfig, Sender, sys};
 use weir_s3::S3Op;
-use weir_store::Volume;
 use weir_types::{Bucket, BucketName, limits};
 
-use crate::committer::{Disk, now_ns, open_disk};
-use crate::disk::{RingDisk, Role};
+use crate::answer::add_field;
+use crate::committer::now_ns;
+use crate::disk::Role;
+use crate::disks::Disks;
+use crate::moves::{self, Errand};
 use crate::opened::{self, OpenCache};
+use crate::promote::{self, PromoteDirs, PromoteTask};
+use crate::relay::Links;
 use crate::routes::Routes;
-use crate::{Drain, Loads, ShardError, ShardMetrics, WalkerPort};
+use crate::volumes::Volumes;
+use crate::{CopyTask, Drain, Loads, ShardError, ShardMetrics, WalkerPort, copies};
 
 /// How long nothing is under way before a draining shard ends.
 const DRAIN_QUIET: Duration = Duration::from_millis(300);
@@ -87,34 +92,64 @@ pub struct Identity {
 }
 
 /// A connection on its way to the shard it was given to.
-pub struct NewConnection(Fd, SocketAddr);
+pub struct NewConnection(Fd, SocketAddr, Side);
+
+/// What is handed to a shard.
+pub enum Inbound {
+    /// A connection to serve.
+    Connection(NewConnection),
+    /// An object to copy.
+    Copy(CopyTask),
+    /// An object to have here.
+    Errand(Errand),
+    /// A file that is to become an object.
+    Promote(PromoteTask),
+}
+
+/// Which listener a connection came over: nothing that comes over the public one is ever taken for a peer's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    /// Anybody's.
+    Public,
+    /// Peers', for data.
+    Peers,
+}
+
+/// The field of an answer that may be stale: for how many milliseconds no majority has stood behind the node.
+pub(crate) const STALE_HEADER: &str = "Weir-Stale";
 
 /// What all shards of a node share.
 pub struct Shared {
     /// The cluster as it is agreed.
     pub view: Arc<ArcSwap<ClusterView>>,
+    /// Whether the cluster counts on this node: without it no change is taken, and what is read may be stale.
+    pub lease: Lease,
     /// The gate; each shard clones it.
     pub gate: Gate,
+    /// How this node and its peers vouch for what they pass on to each other; none in a cluster of one.
+    pub vouching: Option<Vouching>,
     /// The way to the control core.
     pub control: Arc<dyn ControlPort>,
     /// The way to origins, where there are any.
     pub origins: Option<OriginsHandle>,
     /// The node's disks.
-    pub disks: Vec<Disk>,
+    pub disks: Disks,
     /// The way to the walker, for what reads directories.
     pub walker: WalkerPort,
     /// Connections of each shard.
     pub loads: Loads,
     /// Counters of each shard.
     pub metrics: Vec<Arc<ShardMetrics>>,
-    /// The way to each shard, for connections.
-    pub inbound: Vec<Sender<NewConnection>>,
+    /// The way to each shard.
+    pub inbound: Vec<Sender<Inbound>>,
     /// The node's names.
     pub identity: Identity,
     /// Begun once: no new connections, the present ones close after the request under way.
     pub drain: Drain,
     /// Base domain of virtual-hosted S3 requests; empty: none.
     pub s3_domain: String,
+    /// The directories whose files may become objects.
+    pub promote: PromoteDirs,
 }
 
 /// What one shard is built from.
@@ -123,10 +158,12 @@ pub struct ShardConfig {
     pub index: usize,
     /// Address that all shards listen on.
     pub listen: SocketAddr,
+    /// Address that all shards listen on for peers, if there may be any.
+    pub listen_peers: Option<SocketAddr>,
     /// Its reactor.
     pub reactor: ReactorConfig,
     /// Its end of [`Shared::inbound`].
-    pub inbound: Mailbox<NewConnection>,
+    pub inbound: Mailbox<Inbound>,
     /// How it reads objects.
     pub reading: Reading,
 }
@@ -150,10 +187,11 @@ pub(crate) struct Shard {
     pub(crate) handle: Handle,
     pub(crate) shared: Arc<Shared>,
     pub(crate) gate: Gate,
-    pub(crate) volumes: Vec<Volume<RingDisk>>,
+    pub(crate) volumes: Volumes,
     pub(crate) metrics: Arc<ShardMetrics>,
     pub(crate) opened: RefCell<OpenCache>,
     pub(crate) routes: RefCell<Routes>,
+    pub(crate) links: Links,
     pub(crate) zero_copy: Cell<bool>,
     /// Whether bringing objects into the page cache pays.
     pub(crate) promotion: crate::get::Promotion,
@@ -190,6 +228,19 @@ impl Shard {
         use_it(self.date.borrow_mut().at(now_ns() / 1_000_000_000))
     }
 
+    /// For how many milliseconds the cluster has not counted on this node; what it reads may be older than that. `None` while it
+    /// does.
+    pub(crate) fn stale_millis(&self) -> Option<u128> {
+        self.shared.lease.stale_for(Instant::now()).map(|over| over.as_millis())
+    }
+
+    /// Says so in an answer.
+    pub(crate) fn add_staleness(&self, head: &mut ResponseHead<'_>) {
+        if let Some(millis) = self.stale_millis() {
+            add_field(head, STALE_HEADER, millis);
+        }
+    }
+
     /// A number that no other request of this node's life has.
     pub(crate) fn next_request(&self) -> u64 {
         let n = self.requests.get() + 1;
@@ -211,12 +262,14 @@ pub fn run(config: ShardConfig, shared: Arc<Shared>, ready: impl FnOnce(Result<(
     };
     let handle = reactor.handle();
     reactor.block_on(async move {
-        let (index, listen, inbound) = (config.index, config.listen, config.inbound);
-        let begun = begin(index, listen, &handle, config.reading, shared).map(|(shard, listener)| {
+        let begun = begin(&config, &handle, shared).map(|(shard, listeners)| {
             let shard = Rc::new(shard);
-            let accepting = handle.spawn(accept(shard.clone(), listener)).is_ok();
-            let receiving = handle.spawn(receive(shard.clone(), inbound)).is_ok();
-            assert!(accepting && receiving, "a fresh reactor has room for two tasks");
+            for (side, listener) in listeners {
+                let accepting = handle.spawn(accept(shard.clone(), side, listener)).is_ok();
+                assert!(accepting, "a fresh reactor has room for its first tasks");
+            }
+            let receiving = handle.spawn(receive(shard.clone(), config.inbound)).is_ok();
+            assert!(receiving, "a fresh reactor has room for its first tasks");
             shard
         });
         match begun {
@@ -229,25 +282,25 @@ pub fn run(config: ShardConfig, shared: Arc<Shared>, ready: impl FnOnce(Result<(
     });
 }
 
-fn begin(
-    index: usize,
-    listen: SocketAddr,
-    handle: &Handle,
-    reading: Reading,
-    shared: Arc<Shared>,
-) -> Result<(Shard, Fd), ShardError> {
-    let listener = handle
-        .listen(listen, limits::LISTEN_BACKLOG)
-        .map_err(|error| ShardError::Io { what: format!("listen on {listen}"), error })?;
-    let mut volumes = Vec::with_capacity(shared.disks.len());
-    for disk in &shared.disks {
-        let own = open_disk(
-            handle.clone(),
-            &disk.path,
-            Role::Shard { of: shared.inbound.len() },
-            &disk.buffered_only,
-        )?;
-        volumes.push(Volume::new(own, disk.mountpath.clone()));
+/// A shard with what it listens on.
+type Begun = (Shard, Vec<(Side, Fd)>);
+
+fn begin(config: &ShardConfig, handle: &Handle, shared: Arc<Shared>) -> Result<Begun, ShardError> {
+    let (index, reading) = (config.index, config.reading);
+    let sides = [(Side::Public, Some(config.listen)), (Side::Peers, config.listen_peers)];
+    let mut listeners = Vec::with_capacity(sides.len());
+    for (side, address) in sides {
+        if let Some(address) = address {
+            let listener = handle
+                .listen(address, limits::LISTEN_BACKLOG)
+                .map_err(|error| ShardError::Io { what: format!("listen on {address}"), error })?;
+            listeners.push((side, listener));
+        }
+    }
+    let role = Role::Shard { of: shared.inbound.len() };
+    let volumes = Volumes::new(handle.clone(), role, shared.disks.clone());
+    for disk in &shared.disks.load().disks {
+        volumes.of(disk)?;
     }
     let metrics = shared.metrics[index].clone();
     let counted = metrics.clone();
@@ -265,6 +318,7 @@ fn begin(
         metrics,
         opened: RefCell::new(OpenCache::new(reading.open_files, reading.hot_bytes)),
         routes: RefCell::new(Routes::new()),
+        links: Links::default(),
         zero_copy: Cell::new(reading.zero_copy),
         promotion: crate::get::Promotion::new(reading.page_cache_bytes),
         scratch: RefCell::default(),
@@ -272,20 +326,24 @@ fn begin(
         requests: Cell::new(0),
         active: Cell::new(0),
     };
-    Ok((shard, listener))
+    Ok((shard, listeners))
 }
 
 /// Counts the steps that took longer than a shard's may; one that slept broke the rule that a shard never waits for a disk.
 fn watch_stalls(handle: &Handle, index: usize, metrics: Arc<ShardMetrics>) {
     let told = Cell::new(None::<Instant>);
     handle.watch_stalls(STALL_MIN, move |stall| {
-        let count = if stall.slept { &metrics.stalls_slept } else { &metrics.stalls_ran };
+        let count = match stall.how {
+            How::Slept => &metrics.stalls_slept,
+            How::Paged => &metrics.stalls_paged,
+            How::Ran => &metrics.stalls_ran,
+        };
         count.fetch_add(1, Ordering::Relaxed);
-        if stall.slept {
+        if stall.how == How::Slept {
             metrics.stall_slept_longest.fetch_max(stall.took.as_micros() as u64, Ordering::Relaxed);
         }
         let now = Instant::now();
-        if stall.slept && told.get().is_none_or(|at| now - at >= STALL_TELL) {
+        if stall.how != How::Ran && told.get().is_none_or(|at| now - at >= STALL_TELL) {
             told.set(Some(now));
             tracing::warn!(shard = index, "{stall}");
         }
@@ -299,7 +357,7 @@ const STALL_TELL: Duration = Duration::from_secs(10);
 
 /// Accepts and hands each connection to the shard with the fewest. What already waits when the node begins to drain is
 /// taken in as well: its clients may have sent their requests.
-async fn accept(shard: Rc<Shard>, listener: Fd) {
+async fn accept(shard: Rc<Shard>, side: Side, listener: Fd) {
     let _busy = shard.busy();
     let mut close_at = None;
     loop {
@@ -323,10 +381,16 @@ async fn accept(shard: Rc<Shard>, listener: Fd) {
             }
         };
         shard.metrics.accepted.fetch_add(1, Ordering::Relaxed);
-        match shard.shared.loads.assign(limits::CONNECTIONS_MAX) {
-            Some(to) if to == shard.index => start(&shard, sock, peer),
+        // Clients cannot take the places of peers, which carry other clients' requests.
+        let most = match side {
+            Side::Public => limits::CONNECTIONS_MAX,
+            Side::Peers => limits::CONNECTIONS_MAX + limits::RELAYED_CONNECTIONS_MAX,
+        };
+        match shard.shared.loads.assign(most) {
+            Some(to) if to == shard.index => start(&shard, NewConnection(sock, peer, side)),
             Some(to) => {
-                if shard.shared.inbound[to].send(NewConnection(sock, peer)).is_err() {
+                let connection = Inbound::Connection(NewConnection(sock, peer, side));
+                if shard.shared.inbound[to].send(connection).is_err() {
                     shard.shared.loads.release(to);
                 }
             }
@@ -338,13 +402,22 @@ async fn accept(shard: Rc<Shard>, listener: Fd) {
     }
 }
 
-async fn receive(shard: Rc<Shard>, mut inbound: Mailbox<NewConnection>) {
-    while let Some(NewConnection(sock, peer)) = inbound.recv().await {
-        start(&shard, sock, peer);
+async fn receive(shard: Rc<Shard>, mut inbound: Mailbox<Inbound>) {
+    while let Some(came) = inbound.recv().await {
+        match came {
+            Inbound::Connection(connection) => start(&shard, connection),
+            Inbound::Copy(task) => copies::start(&shard, task),
+            Inbound::Promote(task) => promote::start(&shard, task),
+            Inbound::Errand(errand) => {
+                let own = shard.clone();
+                // Refused, its teller is dropped: who asked tries again.
+                let _ = shard.handle.spawn(async move { moves::run(&own, errand).await });
+            }
+        }
     }
 }
 
-fn start(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
+fn start(shard: &Rc<Shard>, NewConnection(sock, peer, side): NewConnection) {
     let open = OpenConnection::new(shard.clone());
     // The last piece of an answer must not wait for the client's acknowledgement. Refused, it is only slower.
     if let Err(error) = sys::nodelay(&sock, true) {
@@ -352,7 +425,7 @@ fn start(shard: &Rc<Shard>, sock: Fd, peer: SocketAddr) {
     }
     let task = async move {
         let shard = open.0.clone();
-        crate::serve::connection(&shard, sock, peer).await;
+        crate::serve::connection(&shard, sock, peer, side).await;
         drop(open);
     };
     debug_assert!(
@@ -385,6 +458,14 @@ impl Drop for OpenConnection {
     }
 }
 
+/// Closes all that is of disks which have left the set.
+fn follow_disks(shard: &Shard) {
+    if let Some(set) = shard.volumes.follow() {
+        opened::close_others(shard, &set);
+        shard.routes.borrow_mut().clear();
+    }
+}
+
 /// Closes objects that were replaced, waits for the drain and then for the end of all requests. A client that was just answered may have sent its next
 /// request before it read that the connection closes: the end is taken for the end only after a moment's quiet.
 async fn until_drained(shard: &Shard) {
@@ -392,6 +473,7 @@ async fn until_drained(shard: &Shard) {
     while !shard.is_draining() {
         shard.handle.sleep(tick).await;
         opened::sweep(shard);
+        follow_disks(shard);
     }
     let begun = shard.handle.now();
     let mut quiet_since = begun;

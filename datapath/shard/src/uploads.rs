@@ -7,6 +7,7 @@ use weir_store::{
 
 use crate::disk::RingFile;
 use crate::fail::Failure;
+use crate::moves;
 use crate::place::Place;
 use crate::reserved;
 use crate::shard::Shard;
@@ -25,8 +26,9 @@ pub(crate) async fn create(shard: &Shard, place: &Place, attrs: Attrs) -> Result
     }
 }
 
-/// Drops an upload.
+/// Drops an upload, wherever it is.
 pub(crate) async fn abort(shard: &Shard, place: &Place, upload: String) -> Result<(), Failure> {
+    moves::own_upload(shard, place, &upload).await?;
     let change = Change::AbortUpload {
         bucket: place.bucket.clone(),
         name: place.name.clone(),
@@ -37,13 +39,21 @@ pub(crate) async fn abort(shard: &Shard, place: &Place, upload: String) -> Resul
     Ok(())
 }
 
-/// One upload of this name.
+/// One upload of this name, which is here from now on: whatever is done with an upload begins with this.
 pub(crate) async fn info(shard: &Shard, place: &Place, id: &str) -> Result<UploadInfo, Failure> {
-    Ok(place.volume(shard).upload(&place.bucket, &place.name, id).await?)
+    moves::own_upload(shard, place, id).await?;
+    here(shard, place, id).await
+}
+
+/// One upload of this name that this target has.
+pub(crate) async fn here(shard: &Shard, place: &Place, id: &str) -> Result<UploadInfo, Failure> {
+    let place = place.again(shard, Some(id)).await?;
+    Ok(place.volume().upload(&place.bucket, &place.name, id).await?)
 }
 
 /// The parts of an upload, by number.
 pub(crate) async fn parts(shard: &Shard, place: &Place, id: &str) -> Result<Vec<PartInfo>, Failure> {
+    let place = place.again(shard, Some(id)).await?;
     let (bucket, name, id) = (place.bucket.clone(), place.name.clone(), id.to_owned());
     let walker = &shard.shared.walker;
     let parts =
@@ -58,6 +68,7 @@ pub(crate) async fn assemble(
     id: &str,
     choice: Vec<PartChoice>,
 ) -> Result<Prepared<RingFile>, Failure> {
+    let place = place.again(shard, Some(id)).await?;
     let (bucket, name, id) = (place.bucket.clone(), place.name.clone(), id.to_owned());
     let (durability, kind) = (place.durability(), place.info().props.checksum_kind());
     let work = move |volume: weir_store::Volume<crate::RingDisk>| async move {

@@ -15,6 +15,8 @@ pub struct Stat {
     pub allocated: u64,
     /// Last change of its content, nanoseconds since 1970.
     pub mtime_ns: i64,
+    /// Last read of its content as the file system notes it, nanoseconds since 1970.
+    pub atime_ns: i64,
     /// Last change of its inode, nanoseconds since 1970.
     pub ctime_ns: i64,
     /// Inode number.
@@ -33,6 +35,7 @@ impl Stat {
             size: s.stx_size,
             allocated: s.stx_blocks * 512,
             mtime_ns: nanoseconds(s.stx_mtime.tv_sec, i64::from(s.stx_mtime.tv_nsec)),
+            atime_ns: nanoseconds(s.stx_atime.tv_sec, i64::from(s.stx_atime.tv_nsec)),
             ctime_ns: nanoseconds(s.stx_ctime.tv_sec, i64::from(s.stx_ctime.tv_nsec)),
             inode: s.stx_ino,
             links: u64::from(s.stx_nlink),
@@ -60,6 +63,7 @@ pub fn fstat(file: &impl AsFd) -> io::Result<Stat> {
         size: s.st_size as u64,
         allocated: s.st_blocks as u64 * 512,
         mtime_ns: nanoseconds(s.st_mtime, s.st_mtime_nsec),
+        atime_ns: nanoseconds(s.st_atime, s.st_atime_nsec),
         ctime_ns: nanoseconds(s.st_ctime, s.st_ctime_nsec),
         inode: s.st_ino,
         links: s.st_nlink,

@@ -18,12 +18,12 @@ pub use names::{
 };
 pub use process::{Limits, boot_id, cpus_allowed, pin_to_cpu, raise_limits};
 pub use socket::{
-    listen, local_address, nodelay, peer_address, pipe, receive_low_water, send_buffer_bytes, send_now,
-    set_linger_reset, shutdown, tcp_socket, user_timeout,
+    is_quiet, listen, local_address, nodelay, peer_address, pipe, receive_low_water, send_buffer_bytes,
+    send_now, set_linger_reset, shutdown, tcp_socket, user_timeout,
 };
 pub use xattr::{fgetxattr, fremovexattr, fsetxattr};
 
 pub(crate) use call::take_last;
 pub(crate) use file::empty_statx;
-pub(crate) use process::voluntary_switches;
+pub(crate) use process::{Sleeps, sleeps};
 pub(crate) use socket::socket_address;

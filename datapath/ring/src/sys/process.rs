@@ -38,10 +38,20 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// How often this thread has gone to sleep on its own; 0 where the kernel does not tell.
-pub(crate) fn voluntary_switches() -> u64 {
+/// How often this thread has gone to sleep on its own, and how often because a page of its memory had to be read from a disk
+/// first; 0 where the kernel does not tell.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sleeps {
+    pub(crate) all: u64,
+    pub(crate) for_pages: u64,
+}
+
+pub(crate) fn sleeps() -> Sleeps {
     use nix::sys::resource::{UsageWho, getrusage};
-    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.voluntary_context_switches() as u64)
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(Sleeps::default(), |usage| Sleeps {
+        all: usage.voluntary_context_switches() as u64,
+        for_pages: usage.major_page_faults() as u64,
+    })
 }
 
 /// What the process may have after [`raise_limits`].

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind,
-    getpeername, getsockname, sendmsg, setsockopt, socket, sockopt,
+    getpeername, getsockname, recv, sendmsg, setsockopt, socket, sockopt,
 };
 
 use super::call::retry;
@@ -91,6 +91,12 @@ pub fn send_now(socket: &impl AsFd, pieces: &[IoSlice<'_>], more: bool) -> io::R
             sent => return Ok(sent?),
         }
     }
+}
+
+/// Whether a connection is open and nothing waits to be read, not even its end.
+pub fn is_quiet(socket: &impl AsFd) -> bool {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+    recv(socket.as_fd().as_raw_fd(), &mut [0], flags) == Err(nix::errno::Errno::EAGAIN)
 }
 
 /// Sets how many bytes must have come before the socket counts as readable (SO_RCVLOWAT). The end of the stream and errors

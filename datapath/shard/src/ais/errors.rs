@@ -29,11 +29,17 @@ impl From<Failure> for Refusal {
             Failure::Place(PlaceError::Cluster(error)) => AisError::Cluster(error).into(),
             Failure::Place(PlaceError::Origin(why)) => AisError::Origin(why).into(),
             Failure::Place(error @ PlaceError::Masked) => AisError::Forbidden(error.to_string()).into(),
-            Failure::Place(PlaceError::NoDisk) => unavailable("no disk is in service").into(),
+            Failure::Place(
+                error @ (PlaceError::NoDisk | PlaceError::NoTarget | PlaceError::Elsewhere(_)),
+            ) => unavailable(&error.to_string()).into(),
             Failure::Store(error) => store(&error).into(),
             Failure::Overloaded(why) => unavailable(why).into(),
+            Failure::Behind | Failure::NotHeld | Failure::Peer { .. } => {
+                unavailable(&failure.to_string()).into()
+            }
             Failure::Origin(error) => AisError::Origin(error.to_string()).into(),
             Failure::Range(error) => AisError::Bad(error.to_string()).into(),
+            Failure::NotPromoted(why) => AisError::Bad(why).into(),
             Failure::Unsupported(what) => AisError::Unsupported(Unsupported::new("carry out:", what)).into(),
         }
     }
@@ -90,11 +96,16 @@ fn store(error: &StoreError) -> AisError {
         StoreError::NoSpace(_) => AisError::NoSpace(text),
         StoreError::SizeMismatch { expected, got } => AisError::Truncated { got: *got, expected: *expected },
         StoreError::Flight(FlightError::Origin(why)) => AisError::Origin(why.clone()),
-        StoreError::Flight(_) | StoreError::Poisoned(_) | StoreError::Abandoned(_) => unavailable(&text),
+        StoreError::Flight(_)
+        | StoreError::Poisoned(_)
+        | StoreError::Abandoned(_)
+        | StoreError::Away { .. } => unavailable(&text),
         StoreError::BucketClosed { bucket, removing: false } => {
             AisError::Cluster(weir_cluster::ClusterError::BucketNotFound(bucket.clone()))
         }
-        StoreError::BucketClosed { removing: true, .. } => unavailable(&text),
+        StoreError::NoLease | StoreError::NotOwner | StoreError::BucketClosed { removing: true, .. } => {
+            unavailable(&text)
+        }
         StoreError::TooMany { .. } => AisError::TooMany { what: text, retry_s: 1 },
         StoreError::Custom(error) => AisError::Custom(error.clone()),
         StoreError::Corrupt { .. }

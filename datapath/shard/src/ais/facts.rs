@@ -17,6 +17,7 @@ pub(crate) struct Facts<'p> {
     place: &'p Place,
     node: String,
     mountpath: String,
+    copies: Vec<String>,
     checksum: Checksum,
     atime_ns: u64,
     version: String,
@@ -42,7 +43,8 @@ impl<'p> Facts<'p> {
         Self {
             place,
             node: shard.shared.identity.target.to_string(),
-            mountpath: place.mountpath(shard).display().to_string(),
+            mountpath: place.mountpath().display().to_string(),
+            copies: place.mountpaths_of(usize::from(record.copies)),
             checksum: record.checksum(),
             // Times of access are not kept: the last change stands for them.
             atime_ns: if present { record.modified_ns } else { 0 },
@@ -65,7 +67,7 @@ impl<'p> Facts<'p> {
             custom: &self.custom,
             present: self.present,
             location: self.present.then_some(Location { node: &self.node, mountpath: &self.mountpath }),
-            copies: &[],
+            copies: &self.copies,
             ec: None,
             chunks: self.chunks,
             modified_ns: self.modified_ns,

@@ -4,6 +4,7 @@ mod errors;
 mod facts;
 mod multipart;
 mod read;
+mod redirect;
 mod write;
 
 use weir_ais::{AisError, AisOp, ObjectOp, Where};
@@ -16,9 +17,11 @@ use crate::answer::Answer;
 use crate::body::Body;
 use crate::conn::{Conn, ConnError};
 use crate::fail::Failure;
-use crate::place::{Place, PlaceError};
+use crate::moves;
+use crate::place::{Located, Place, PlaceError};
+use crate::relay::Held;
 use crate::serve::{Handled, Request, overloaded};
-use crate::shard::ControlOp;
+use crate::shard::{ControlOp, Side};
 use errors::Refusal;
 
 /// What the handlers of this dialect share.
@@ -27,14 +30,14 @@ pub(crate) struct Ais<'r, 'h> {
     pub(crate) grant: Grant,
 }
 
-/// Serves one request of the AIS API. This process is gateway and target at once: it serves what its target owns
-/// and never redirects to itself.
+/// Serves one request of the AIS API. A process that is gateway and target at once serves what its target owns and never
+/// redirects to itself.
 pub(crate) async fn serve(
     request: &Request<'_>,
     conn: &mut Conn,
     body: &mut Body,
 ) -> Result<Handled, ConnError> {
-    let grant = match request.admit() {
+    let grant = match redirect::vouched(request).unwrap_or_else(|| request.admit()) {
         Ok(grant) => grant,
         Err(denied) => return refuse(request, conn, Op::Control, errors::denied(&denied).into()).await,
     };
@@ -50,7 +53,10 @@ pub(crate) async fn serve(
     let ais = Ais { request, grant };
     let kind = kind(&op);
     let done = match op {
-        AisOp::Object { bucket, object, op, .. } => ais.object(conn, body, &bucket, &object, op).await,
+        AisOp::Object { bucket, object, op, marker } => {
+            let asked = redirect::Asked { bucket: &bucket, name: &object, marker: marker.as_ref(), kind };
+            ais.object(conn, body, &asked, op).await
+        }
         AisOp::Unsupported(what) => Err(AisError::from(what).into()),
         other => ais.control(conn, body, other).await,
     };
@@ -111,40 +117,104 @@ impl Ais<'_, '_> {
         &self,
         conn: &mut Conn,
         body: &mut Body,
-        bucket: &Bucket,
-        name: &ObjectName,
+        asked: &redirect::Asked<'_>,
         op: ObjectOp,
     ) -> Result<Handled, Refusal> {
-        let place = self.place(bucket, name, access(&op)).await?;
-        match op {
-            ObjectOp::Get(args) => self.get(conn, &place, args).await,
-            ObjectOp::Head(args) => self.head(conn, &place, args).await,
-            ObjectOp::Put { .. } => self.put(conn, body, &place).await,
-            ObjectOp::PutPart { upload, part } => self.put_part(conn, body, &place, upload, part).await,
-            ObjectOp::Append { .. } => {
-                Err(AisError::from(weir_ais::Unsupported::new("append to", name.as_str())).into())
+        self.admit_as_target(asked)?;
+        self.caught_up(asked).await?;
+        let place = match self.locate(asked.bucket, asked.name, access(&op)).await? {
+            Located::Here(place) => place,
+            Located::There(there) => {
+                return match (op, self.request.side) {
+                    // The source's owner has this one make the copy.
+                    (ObjectOp::Copy { to, name, .. }, Side::Peers) => {
+                        self.copy_from(conn, asked, &there, &to, &name).await
+                    }
+                    _ => self.elsewhere(conn, body, asked, &there).await,
+                };
             }
-            ObjectOp::Copy { to, name, .. } => self.copy(conn, &place, &to, &name).await,
-            ObjectOp::Delete { upload } => self.delete(conn, body, &place, upload).await,
-            ObjectOp::Patch { replace } => self.patch(conn, body, &place, replace).await,
-            ObjectOp::Post { upload } => self.post(conn, body, &place, upload).await,
+        };
+        if self.request.held().is_none() {
+            match op {
+                ObjectOp::Get(_) | ObjectOp::Head(_) => {
+                    let held =
+                        Held { request: self.request, grant: &self.grant, op: asked.kind, host_bucket: None };
+                    if let Some(handled) = held.read(conn, body, &place).await? {
+                        return Ok(handled);
+                    }
+                }
+                // What a DELETE is to do stands in its body.
+                ObjectOp::Put { .. } => {
+                    moves::own_for(self.request.shard, &place, moves::Fate::Replaced).await?;
+                }
+                _ => moves::own(self.request.shard, &place).await?,
+            }
+        }
+        match self.here(conn, body, asked, &place, op).await {
+            Err(Refusal::Answer(error, _))
+                if error.status() == 404
+                    && (place.is_outdated(self.request.shard) || self.request.asker_is_behind()) =>
+            {
+                Err(Failure::Behind.into())
+            }
+            done => done,
         }
     }
 
-    /// The place of an object, if the caller may do `needed` in its bucket and the bucket's own mask allows it.
+    /// What is asked of an object of this target.
+    async fn here(
+        &self,
+        conn: &mut Conn,
+        body: &mut Body,
+        asked: &redirect::Asked<'_>,
+        place: &Place,
+        op: ObjectOp,
+    ) -> Result<Handled, Refusal> {
+        let name = asked.name;
+        match op {
+            ObjectOp::Get(args) => self.get(conn, place, args).await,
+            ObjectOp::Head(args) => self.head(conn, place, args).await,
+            ObjectOp::Put { .. } => self.put(conn, body, place).await,
+            ObjectOp::PutPart { upload, part } => self.put_part(conn, body, place, upload, part).await,
+            ObjectOp::Append { .. } => {
+                Err(AisError::from(weir_ais::Unsupported::new("append to", name.as_str())).into())
+            }
+            ObjectOp::Copy { to, name, .. } => self.copy(conn, body, place, &to, &name).await,
+            ObjectOp::Delete { upload } => self.delete(conn, body, place, upload).await,
+            ObjectOp::Patch { replace } => self.patch(conn, body, place, replace).await,
+            ObjectOp::Post { upload } => self.post(conn, body, place, upload).await,
+        }
+    }
+
+    /// The place of an object that is here.
     pub(super) async fn place(
         &self,
         bucket: &Bucket,
         name: &ObjectName,
         needed: Access,
     ) -> Result<Place, Refusal> {
+        match self.locate(bucket, name, needed).await? {
+            Located::Here(place) => Ok(place),
+            Located::There(there) => Err(Failure::Place(PlaceError::Elsewhere(there)).into()),
+        }
+    }
+
+    /// Where an object is, if the caller may do `needed` in its bucket and the bucket's own mask allows it.
+    async fn locate(&self, bucket: &Bucket, name: &ObjectName, needed: Access) -> Result<Located, Refusal> {
         let permit = self.grant.require(needed, bucket).map_err(|d| errors::denied(&d))?;
-        match self.request.shard.place(bucket, name, permit).await {
+        let shard = self.request.shard;
+        let placed = match self.request.held() {
+            Some(_) => shard.place_under(shard.view(), bucket, name, permit),
+            None => shard.place(bucket, name, permit).await,
+        };
+        match placed {
+            Ok(place) => Ok(Located::Here(place)),
+            Err(PlaceError::Elsewhere(there)) => Ok(Located::There(there)),
             Err(PlaceError::Masked) => {
                 let action = self.request.head.method.as_str();
                 Err(AisError::AccessDenied { bucket: bucket.clone(), action }.into())
             }
-            place => Ok(place.map_err(Failure::from)?),
+            Err(error) => Err(Failure::from(error).into()),
         }
     }
 

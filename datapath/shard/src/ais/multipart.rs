@@ -15,7 +15,7 @@ use crate::{Op, put, uploads};
 impl Ais<'_, '_> {
     pub(super) async fn create_upload(&self, conn: &mut Conn, place: &Place) -> Result<Handled, Refusal> {
         let named = |failure| about(failure, &self.node(), &place.bucket, &place.name);
-        put::admit(self.request.shard, place, None).map_err(named)?;
+        put::admit(place, None).map_err(named)?;
         let id = uploads::create(self.request.shard, place, Attrs::default()).await.map_err(named)?;
         self.answer(conn, Op::Multipart, Answer::new(200).body("text/plain", id)).await
     }
@@ -30,7 +30,7 @@ impl Ais<'_, '_> {
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
         let named = |failure| about(failure, &self.node(), &place.bucket, &place.name);
-        put::admit(shard, place, body.announced()).map_err(named)?;
+        put::admit(place, body.announced()).map_err(named)?;
         uploads::info(shard, place, &upload).await.map_err(named)?;
         let size = body.announced();
         let checksums: Vec<_> = self.signed_hash().into_iter().collect();

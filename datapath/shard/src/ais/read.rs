@@ -14,7 +14,9 @@ use crate::conn::Conn;
 use crate::fail::Failure;
 use crate::opened::Dialect;
 use crate::place::Place;
+use crate::relay::{RECORD_HEADER, record_text};
 use crate::serve::Handled;
+use crate::shard::Side;
 use crate::{Op, cold, get, hot};
 
 impl Ais<'_, '_> {
@@ -72,10 +74,15 @@ impl Ais<'_, '_> {
         };
         let mut out = Vec::with_capacity(512);
         let mut head = start_head(&mut out, status, &shard.date());
+        shard.add_staleness(&mut head);
         match readable.opened() {
             Some(opened) => head.lines(opened.lines(Dialect::Ais, fields)),
             None => head.lines(&fields()),
         };
+        let asked = self.request.head.header(RECORD_HEADER).is_some();
+        if asked && self.request.side == Side::Peers {
+            add_field(&mut head, RECORD_HEADER, record_text(record));
+        }
         if status == 206 {
             let ByteRange { start, len } = selected;
             let range = format_args!("bytes {start}-{}/{}", start + len - 1, record.size);
@@ -136,7 +143,7 @@ impl Ais<'_, '_> {
     /// Evicts a copy that its origin has replaced, so that the read that follows brings the new one in.
     async fn drop_outdated(&self, place: &Place) -> Result<(), Refusal> {
         let shard = self.request.shard;
-        let Ok(here) = place.volume(shard).head(&place.bucket, &place.name).await else { return Ok(()) };
+        let Ok(here) = crate::get::head(shard, place).await else { return Ok(()) };
         match self.compare_with_origin(place, &here).await {
             Err(Refusal::Answer(AisError::RemoteMismatch { .. }, _)) => {
                 let evict =

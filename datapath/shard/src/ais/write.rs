@@ -7,12 +7,17 @@ use weir_types::{Access, Bucket, Checksum, ObjectName};
 use super::Ais;
 use super::errors::{Refusal, about};
 use super::facts::{Facts, Fields};
+use super::redirect::Asked;
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::conn::Conn;
+use crate::copies::{self, NEED_HEADER};
 use crate::fail::Failure;
-use crate::place::Place;
+use crate::place::{Located, Place, PlaceError, There};
+use crate::relay::{Payload, Relay, have_copied};
 use crate::serve::Handled;
+use crate::shard::Side;
+use crate::source::Source;
 use crate::{Op, put, reserved};
 
 impl Ais<'_, '_> {
@@ -24,7 +29,7 @@ impl Ais<'_, '_> {
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
         let named = |failure| about(failure, &self.node(), &place.bucket, &place.name);
-        put::admit(shard, place, body.announced()).map_err(named)?;
+        put::admit(place, body.announced()).map_err(named)?;
         let head = &self.request.head;
         let sent = PutHeaders::read(
             head.header("ais-checksum-type"),
@@ -49,33 +54,55 @@ impl Ais<'_, '_> {
         self.answer(conn, Op::Put, answer).await
     }
 
+    /// Copies an object of this node. Where the copy belongs to another one, that one makes it.
     pub(super) async fn copy(
         &self,
         conn: &mut Conn,
+        body: &mut Body,
         from: &Place,
         to: &Bucket,
         name: &ObjectName,
     ) -> Result<Handled, Refusal> {
+        match self.locate(to, name, Access::PUT).await? {
+            Located::Here(to) => {
+                self.copy_to(from, &to).await?;
+                self.answer(conn, Op::Copy, Answer::new(200)).await
+            }
+            Located::There(there) if self.request.side == Side::Public => {
+                let (request, grant) = (self.request, &self.grant);
+                let relay =
+                    Relay { request, grant, there: &there, op: Op::Copy, host_bucket: None, held: false };
+                Ok(relay.serve(conn, body, Payload::Nothing).await?)
+            }
+            Located::There(there) => Err(Failure::Place(PlaceError::Elsewhere(there)).into()),
+        }
+    }
+
+    /// Makes a copy of an object of another node, which asks for it.
+    pub(super) async fn copy_from(
+        &self,
+        conn: &mut Conn,
+        asked: &Asked<'_>,
+        there: &There,
+        to: &Bucket,
+        name: &ObjectName,
+    ) -> Result<Handled, Refusal> {
         let to = self.place(to, name, Access::PUT).await?;
-        self.copy_to(from, &to).await?;
+        let named = |failure| about(failure, &self.node(), asked.bucket, asked.name);
+        let (shard, object) = (self.request.shard, (asked.bucket, asked.name));
+        let need = self.request.head.header(NEED_HEADER).unwrap_or_default();
+        if !copies::is_needless(shard, &to, need).await {
+            let source = Source::elsewhere(shard, &self.grant, there, object, None).await.map_err(named)?;
+            copies::keep(shard, source, &to, copies::is_if_absent(need)).await.map_err(named)?;
+        }
         self.answer(conn, Op::Copy, Answer::new(200)).await
     }
 
     async fn copy_to(&self, from: &Place, to: &Place) -> Result<(), Refusal> {
-        let shard = self.request.shard;
         let named = |failure| about(failure, &self.node(), &from.bucket, &from.name);
+        let shard = self.request.shard;
         let source = crate::get::open_whole(shard, from).await.map_err(named)?;
-        put::admit(shard, to, Some(source.size())).map_err(named)?;
-        let record = source.record().clone();
-        let prepared =
-            put::copy_in(shard, &source, source.all(), to, &put::kinds(to, None)).await.map_err(named)?;
-        let attrs = Attrs {
-            custom: record.custom.clone(),
-            content: record.content.clone(),
-            etag: record.etag.clone(),
-            ..Attrs::default()
-        };
-        put::commit(shard, to, prepared, attrs, Terms::default(), None).await.map(drop).map_err(named)
+        copies::keep(shard, Source::Here(Box::new(source)), to, false).await.map_err(named)
     }
 
     pub(super) async fn delete(
@@ -131,8 +158,7 @@ impl Ais<'_, '_> {
         let mut custom = custom_patch(&self.message(conn, body).await?)?;
         reserved::refuse(&custom).map_err(reserved_key)?;
         if replace {
-            let record =
-                place.volume(shard).head(&place.bucket, &place.name).await.map_err(|e| named(e.into()))?;
+            let record = crate::get::head(shard, place).await.map_err(|e| named(e.into()))?;
             reserved::carry_over(&record.custom, &mut custom).map_err(AisError::Custom)?;
         }
         let change = Change::SetCustom {
@@ -179,9 +205,15 @@ impl Ais<'_, '_> {
 
     /// The new name first, then the old one goes: a crash between leaves both, never neither.
     async fn rename(&self, conn: &mut Conn, from: &Place, name: &ObjectName) -> Result<Handled, Refusal> {
-        let to = self.place(&from.bucket, name, Access::PUT).await?;
-        if from.name != to.name {
-            self.copy_to(from, &to).await?;
+        if from.name != *name {
+            match self.locate(&from.bucket, name, Access::PUT).await? {
+                Located::Here(to) => self.copy_to(from, &to).await?,
+                Located::There(there) => {
+                    let object = (&from.bucket, &from.name);
+                    let to = (&from.bucket, name);
+                    have_copied(self.request.shard, &self.grant, &there, object, to, None).await?;
+                }
+            }
             let change = Change::Delete {
                 bucket: from.bucket.clone(),
                 name: from.name.clone(),
@@ -196,7 +228,7 @@ impl Ais<'_, '_> {
     /// A name has one owner and readers keep what they opened, so nothing is ever locked; a cold object on its way is
     /// what a client would wait for.
     async fn check_lock(&self, conn: &mut Conn, place: &Place) -> Result<Handled, Refusal> {
-        match place.volume(self.request.shard).head(&place.bucket, &place.name).await {
+        match crate::get::head(self.request.shard, place).await {
             Ok(_) => self.answer(conn, Op::Head, Answer::new(200)).await,
             Err(error) if error.is_not_found() && place.bucket.provider.is_remote() => {
                 self.answer(conn, Op::Head, Answer::new(200)).await

@@ -10,6 +10,8 @@ use super::calls::at;
 
 /// What the page cache counts in, in bytes.
 const PAGE_BYTES: u64 = 4096;
+/// Ranges from here on are asked about in two steps.
+const LONG_BYTES_MIN: u64 = 128 << 10;
 
 /// A file of a [`RingDisk`].
 #[derive(Clone)]
@@ -40,6 +42,12 @@ pub(crate) enum Residency {
 }
 
 impl RingFile {
+    /// A file that is not of a mountpath, open for reading.
+    pub(crate) fn of_others(fd: Fd) -> Self {
+        let (direct, path) = (AtomicBool::new(false), DiskPath::root());
+        Self(Arc::new(OpenFile { fd, aligned: false, direct, cold: true, stat: None, path }))
+    }
+
     /// The descriptor, for strategies that hand it to the kernel.
     pub fn fd(&self) -> &Fd {
         &self.0.fd
@@ -59,8 +67,20 @@ impl RingFile {
         &self.0.path
     }
 
-    /// Asks what the page cache has of a range that is not empty.
+    /// Asks what the page cache has of a range that is not empty. Of a long one whose first page is missing, only of that page:
+    /// for every page that was evicted the kernel looks up whether its control group has room for it.
     pub(crate) fn residency(&self, offset: u64, bytes: u64) -> Residency {
+        if bytes < LONG_BYTES_MIN {
+            return self.residency_of_all(offset, bytes);
+        }
+        match self.residency_of_all(offset, 1) {
+            Residency::Whole => self.residency_of_all(offset, bytes),
+            missing => missing,
+        }
+    }
+
+    /// The same by one question, for a range that was there a moment ago.
+    pub(crate) fn residency_of_all(&self, offset: u64, bytes: u64) -> Residency {
         let pages = (offset + bytes).div_ceil(PAGE_BYTES) - offset / PAGE_BYTES;
         match sys::cachestat(&self.0.fd, offset, bytes) {
             Ok(cache) if cache.cached >= pages => Residency::Whole,

@@ -25,7 +25,7 @@ pub(super) async fn body(
     flight: &Flight<RingFile>,
     record: &Record,
 ) -> Result<(), Failure> {
-    let disk = place.volume(shard).disk();
+    let disk = place.volume().disk();
     loop {
         let done = step(out, disk, flight, record.size).await;
         match done {

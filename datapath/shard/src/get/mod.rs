@@ -8,19 +8,19 @@ mod out;
 mod promotion;
 mod reading;
 mod sendfile;
+mod whole;
 
-use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use weir_origin::{Chunks, OriginStream};
-use weir_store::{Flight, FlightError, FlightHead, Object, Record, StoreError};
+use weir_store::{Flight, FlightError, FlightHead, Record, StoreError};
 use weir_types::{ByteRange, RangeError, RangeSpec};
 
 use crate::cold;
 use crate::conn::Conn;
-use crate::disk::{Residency, RingBuf, RingDisk, RingFile};
+use crate::disk::{Residency, RingFile};
 use crate::fail::Failure;
 use crate::opened::{self, Opened};
 use crate::place::Place;
@@ -28,6 +28,7 @@ use crate::shard::Shard;
 use choose::{Facts, Strategy, Transport, choose};
 use out::Outgoing;
 pub(crate) use promotion::Promotion;
+pub(crate) use whole::{Whole, open_whole};
 
 /// An object that can be sent.
 pub(crate) struct Readable {
@@ -111,7 +112,13 @@ async fn local(
     (opened, again): (Rc<Opened>, bool),
 ) -> Result<Readable, Failure> {
     let opened = match again && memory::is_for_memory(&opened) {
-        true => memory::bring(shard, place, opened).await?,
+        true => match memory::bring(shard, place, opened.clone()).await {
+            Err(Failure::Store(error)) if opened.object.record().copies > 1 => {
+                let other = Box::pin(opened::another(shard, place, &opened)).await;
+                other.ok_or(Failure::Store(error))?
+            }
+            brought => brought?,
+        },
         false => opened,
     };
     let record = opened.object.record().clone();
@@ -142,7 +149,12 @@ pub(crate) async fn send(
 ) -> Result<(), SendFailure> {
     let mut out = Outgoing::new(conn, head);
     let done = match readable.source {
-        Source::Local { opened, again } => body(shard, &mut out, &opened, again, range).await,
+        Source::Local { opened, again } => match body(shard, &mut out, &opened, again, range).await {
+            Err(Failure::Store(error)) if opened.object.record().copies > 1 => {
+                Box::pin(rest_of_copy(shard, &mut out, place, &opened, range, error)).await
+            }
+            done => done,
+        },
         Source::Flight(flight) => flight::body(shard, &mut out, place, &flight, &readable.record).await,
         Source::Origin(chunks, given) if given == range => origin::body(&mut out, chunks).await,
         // The origin's copy changed in size between two answers.
@@ -154,6 +166,21 @@ pub(crate) async fn send(
     };
     shard.metrics.bytes_out.fetch_add(out.sent, Ordering::Relaxed);
     done.map_err(|error| SendFailure { error, head_left: out.head_left() })
+}
+
+/// Sends what is left of a range from another copy of the object: what was sent of the first one was as it was written.
+async fn rest_of_copy(
+    shard: &Shard,
+    out: &mut Outgoing<'_>,
+    place: &Place,
+    bad: &Opened,
+    range: ByteRange,
+    error: StoreError,
+) -> Result<(), Failure> {
+    tracing::warn!(bucket = %place.bucket, name = %place.name, "a copy cannot be read: {error}");
+    let Some(other) = opened::another(shard, place, bad).await else { return Err(error.into()) };
+    let rest = ByteRange { start: range.start + out.sent, len: range.len - out.sent };
+    body(shard, out, &other, false, rest).await
 }
 
 /// Why a body was not sent whole.
@@ -232,33 +259,6 @@ pub(crate) async fn send_file(
         // Rare, and it reads: its state is not for every connection to hold.
         let mut out = Outgoing::headless(conn);
         Box::pin(body(shard, &mut out, opened, true, rest)).await?;
-    }
-    Ok(())
-}
-
-/// Opens an object for a copy: here and whole, brought in first if it is cold.
-pub(crate) async fn open_whole(shard: &Rc<Shard>, place: &Place) -> Result<Object<RingDisk>, Failure> {
-    let volume = place.volume(shard);
-    match volume.open(&place.bucket, &place.name).await {
-        Err(error) if error.is_not_found() && cold::may_fetch(shard, place) => {
-            if let cold::Joined::Flight(flight) = cold::join_or_lead(shard, place).await? {
-                flight.finished().await?;
-            }
-            Ok(volume.open(&place.bucket, &place.name).await?)
-        }
-        opened => Ok(opened?),
-    }
-}
-
-/// All of an object, read for a copy: calls `each` with every piece in order.
-pub(crate) async fn read_all(
-    object: &Object<RingDisk>,
-    range: ByteRange,
-    mut each: impl AsyncFnMut(RingBuf, Range<usize>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    for chunk in object.chunks(range) {
-        let piece = object.read(chunk).await?;
-        each(piece.buf, piece.from..piece.to).await?;
     }
     Ok(())
 }

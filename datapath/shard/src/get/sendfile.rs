@@ -8,6 +8,10 @@ use crate::disk::{Residency, RingFile};
 use crate::fail::Failure;
 use crate::opened::Opened;
 
+/// Sent in one turn. A client on another core takes bytes while they are sent, so the socket's buffer alone bounds nothing: without
+/// this one answer of 16 MiB goes out in one call, and all others wait for it.
+const TURN_BYTES_MAX: u64 = 1 << 20;
+
 /// Sends a range of an object; gives what is left when the page cache turns out to have it no more.
 pub(super) async fn send(
     out: &mut Outgoing<'_>,
@@ -34,13 +38,14 @@ pub(super) async fn body(
         if rest.len > BULK_BYTES_MIN as u64 {
             conn.handle.bulk_turn().await;
         }
+        let turn = rest.len.min(TURN_BYTES_MAX);
         // Asked each time, since time passes while the client takes the bytes.
-        if file.residency(rest.start, rest.len) != Residency::Whole {
+        if file.residency_of_all(rest.start, turn) != Residency::Whole {
             opened.checked.set(false);
             return Ok(());
         }
         file.set_direct(false).map_err(weir_store::StoreError::from)?;
-        match conn.send_file(file.fd(), rest.start, rest.len)? {
+        match conn.send_file(file.fd(), rest.start, turn)? {
             Some(0) => return Err(ConnError::Closed.into()),
             Some(sent) => {
                 *rest = ByteRange { start: rest.start + sent as u64, len: rest.len - sent as u64 };

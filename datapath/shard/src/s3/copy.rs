@@ -3,8 +3,7 @@
 use weir_s3::flexible::StoredChecksum;
 use weir_s3::op::{CopyObject, CopySource};
 use weir_s3::{S3Code, S3Error, render};
-use weir_store::Object;
-use weir_types::Access;
+use weir_types::{Access, Bucket};
 
 use super::S3;
 use super::errors::Refusal;
@@ -12,9 +11,9 @@ use super::facts::{Facts, attrs_in, terms};
 use super::write::etag_kind;
 use crate::answer::Answer;
 use crate::conn::Conn;
-use crate::disk::RingDisk;
-use crate::place::Place;
+use crate::place::{Located, Place};
 use crate::serve::Handled;
+use crate::source::Source;
 use crate::{Op, get, put};
 
 impl S3<'_, '_> {
@@ -25,20 +24,21 @@ impl S3<'_, '_> {
         op: CopyObject,
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
-        put::admit(shard, place, None)?;
-        let (from, source) = self.source(&op.source).await?;
+        put::admit(place, None)?;
+        let (from, source) = self.source(&op.source, None).await?;
         let facts = Facts::of(source.record());
         op.source_conditions.check_source(&facts.etag, facts.mtime_ns)?;
-        let onto_itself = from.bucket == place.bucket && from.name == place.name;
+        let onto_itself = from == place.bucket && op.source.key == place.name;
         if onto_itself && op.replace.is_none() && op.replace_tags.is_none() {
             let text = "a copy onto itself must change its metadata";
             return Err(S3Error::new(S3Code::InvalidRequest, text).into());
         }
-        put::admit(shard, place, Some(source.size()))?;
+        put::admit(place, Some(source.size()))?;
+        let all = source.all();
         let kept = facts.checksums.first().map(|sum| sum.kind).or(op.checksum);
         let flexible = op.checksum.or(kept).map(|kind| kind.kind());
         let kinds = put::kinds(place, etag_kind(place).into_iter().chain(flexible));
-        let prepared = put::copy_in(shard, &source, source.all(), place, &kinds).await?;
+        let prepared = source.copy_in(all, place, &kinds).await?;
         let checksum =
             flexible.and_then(|kind| prepared.checksum(kind)).as_ref().and_then(StoredChecksum::full);
         let mut attrs = facts.attrs();
@@ -56,11 +56,24 @@ impl S3<'_, '_> {
         self.answer(conn, Op::Copy, Answer::new(200).body("application/xml", body)).await
     }
 
-    /// The object that a copy reads, here and whole, if the caller may read it.
-    pub(super) async fn source(&self, source: &CopySource) -> Result<(Place, Object<RingDisk>), Refusal> {
+    /// The object that a copy reads, wherever it is, if the caller may read it; and its bucket. Of another node's only the
+    /// bytes from the first to the last of `range`, if it is given.
+    pub(super) async fn source(
+        &self,
+        source: &CopySource,
+        range: Option<(u64, u64)>,
+    ) -> Result<(Bucket, Source<'_>), Refusal> {
         let shard = self.request.shard;
-        let place = self.place(&source.bucket, &source.key, Access::GET).await?;
-        let object = get::open_whole(shard, &place).await?;
-        Ok((place, object))
+        match self.locate(&source.bucket, &source.key, Access::GET).await? {
+            Located::Here(place) => {
+                let object = get::open_whole(shard, &place).await?;
+                Ok((place.bucket, Source::Here(Box::new(object))))
+            }
+            Located::There(there) => {
+                let object = (&there.bucket, &source.key);
+                let source = Source::elsewhere(shard, &self.grant, &there, object, range).await?;
+                Ok((there.bucket.clone(), source))
+            }
+        }
     }
 }

@@ -37,8 +37,12 @@ impl From<Failure> for Refusal {
             Failure::Place(error) => place(&error).into(),
             Failure::Store(error) => store(&error).into(),
             Failure::Overloaded(why) => S3Error::new(S3Code::SlowDown, why).into(),
+            Failure::Behind | Failure::NotHeld | Failure::Peer { .. } => {
+                S3Error::new(S3Code::ServiceUnavailable, failure.to_string()).into()
+            }
             Failure::Origin(error) => origin(&error).into(),
             Failure::Range(error) => range(error).into(),
+            Failure::NotPromoted(why) => S3Error::new(S3Code::InvalidRequest, why).into(),
             Failure::Unsupported(what) => S3Error::new(S3Code::NotImplemented, what).into(),
         }
     }
@@ -63,7 +67,9 @@ fn place(error: &PlaceError) -> S3Error {
         PlaceError::Cluster(error) => cluster(error),
         PlaceError::Origin(why) => S3Error::new(S3Code::ServiceUnavailable, why.clone()),
         PlaceError::Masked => S3Error::new(S3Code::AccessDenied, error.to_string()),
-        PlaceError::NoDisk => S3Error::new(S3Code::ServiceUnavailable, "no disk is in service"),
+        PlaceError::NoDisk | PlaceError::NoTarget | PlaceError::Elsewhere(_) => {
+            S3Error::new(S3Code::ServiceUnavailable, error.to_string())
+        }
     }
 }
 
@@ -91,7 +97,9 @@ fn store(error: &StoreError) -> S3Error {
     let text = error.to_string();
     match error {
         StoreError::NotFound { name, .. } => S3Error::no_such_key(name.as_str()),
-        StoreError::Precondition { .. } => S3Error::new(S3Code::PreconditionFailed, text),
+        StoreError::Precondition { .. } | StoreError::Outdated { .. } => {
+            S3Error::new(S3Code::PreconditionFailed, text)
+        }
         StoreError::ChecksumMismatch { .. } => S3Error::new(S3Code::BadDigest, text),
         StoreError::SizeMismatch { .. } => S3Error::new(S3Code::IncompleteBody, text),
         StoreError::NoSpace(_) => S3Error::new(S3Code::InsufficientStorage, text),
@@ -101,16 +109,19 @@ fn store(error: &StoreError) -> S3Error {
         }
         StoreError::BucketClosed { bucket, removing: false } => S3Error::no_such_bucket(bucket.name.as_str()),
         // The removal may yet be refused, so the client shall try again.
-        StoreError::BucketClosed { removing: true, .. } => S3Error::new(S3Code::ServiceUnavailable, text),
+        StoreError::NoLease | StoreError::NotOwner | StoreError::BucketClosed { removing: true, .. } => {
+            S3Error::new(S3Code::ServiceUnavailable, text)
+        }
         StoreError::Custom(_) | StoreError::RecordTooLarge { .. } => {
             S3Error::new(S3Code::MetadataTooLarge, text)
         }
         StoreError::Path(_) => S3Error::new(S3Code::KeyTooLongError, text),
         StoreError::TooMany { .. } => S3Error::new(S3Code::SlowDown, text),
         StoreError::Flight(FlightError::NotFound) => S3Error::from(S3Code::NoSuchKey),
-        StoreError::Flight(_) | StoreError::Poisoned(_) | StoreError::Abandoned(_) => {
-            S3Error::new(S3Code::ServiceUnavailable, text)
-        }
+        StoreError::Flight(_)
+        | StoreError::Poisoned(_)
+        | StoreError::Abandoned(_)
+        | StoreError::Away { .. } => S3Error::new(S3Code::ServiceUnavailable, text),
         StoreError::Corrupt { .. }
         | StoreError::Truncated { .. }
         | StoreError::Record { .. }

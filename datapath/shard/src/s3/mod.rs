@@ -8,19 +8,22 @@ mod read;
 mod write;
 
 use weir_auth::{BodyRule, ChunkSigner, Grant, Permit};
-use weir_s3::body::BodyPlan;
+use weir_s3::body::{BodyPlan, Framing};
 use weir_s3::chunked::{ChunkVerifier, ChunkedBody, Unverified};
+use weir_s3::conditions::WriteConditions;
 use weir_s3::{ObjectOp, S3Code, S3Config, S3Error, S3Op};
-use weir_types::{Access, Bucket, BucketName, Provider, limits};
+use weir_types::{Access, Bucket, BucketName, ObjectName, Provider, limits};
 
 use crate::Op;
 use crate::answer::Answer;
 use crate::body::Body;
 use crate::conn::{Conn, ConnError};
 use crate::fail::Failure;
-use crate::place::Place;
+use crate::moves::{self, Fate};
+use crate::place::{Located, Place, PlaceError, There};
+use crate::relay::{Held, Payload, Relay};
 use crate::serve::{Handled, Request, overloaded};
-use crate::shard::ControlOp;
+use crate::shard::{ControlOp, Side};
 use errors::Refusal;
 
 /// What the handlers of this dialect share.
@@ -46,12 +49,14 @@ pub(crate) async fn serve(
     };
     let s3 = S3 { request, grant };
     let kind = kind(&op);
-    let done = match op {
-        S3Op::Object { bucket, key, op } => match s3.place(&bucket, &key, op.access()).await {
-            Ok(place) => s3.object(conn, body, &place, op).await,
+    let done = match (request.caught_up().await, op) {
+        (Err(behind), _) => Err(behind.into()),
+        (Ok(()), S3Op::Object { bucket, key, op }) => match s3.locate(&bucket, &key, op.access()).await {
+            Ok(Located::Here(place)) => s3.here(conn, body, &bucket, &place, op, kind).await,
+            Ok(Located::There(there)) => s3.pass_on(conn, body, &bucket, &op, &there, kind).await,
             Err(refusal) => Err(refusal),
         },
-        other => s3.control(conn, body, other).await,
+        (Ok(()), other) => s3.control(conn, body, other).await,
     };
     match done {
         Ok(handled) => Ok(handled),
@@ -110,13 +115,13 @@ fn words(request: &Request<'_>, error: &S3Error) -> Answer {
 }
 
 impl<'h> S3<'_, 'h> {
-    /// The place of an object in a bucket that S3 names, if the caller may do `needed` there.
-    async fn place(
+    /// Where an object is in a bucket that S3 names, if the caller may do `needed` there.
+    async fn locate(
         &self,
         bucket: &BucketName,
-        key: &weir_types::ObjectName,
+        key: &ObjectName,
         needed: Access,
-    ) -> Result<Place, Refusal> {
+    ) -> Result<Located, Refusal> {
         let shard = self.request.shard;
         let known = match shard.bucket_by_name(bucket).map_err(|e| errors::cluster(&e))? {
             None => shard.find_bucket(bucket).await?,
@@ -129,7 +134,79 @@ impl<'h> S3<'_, 'h> {
             return Err(S3Error::no_such_bucket(bucket.as_str()).into());
         };
         let permit = self.permit(needed, &found)?;
-        Ok(shard.place(&found, key, permit).await.map_err(Failure::from)?)
+        let placed = match self.request.held() {
+            Some(_) => shard.place_under(shard.view(), &found, key, permit),
+            None => shard.place(&found, key, permit).await,
+        };
+        match placed {
+            Ok(place) => Ok(Located::Here(place)),
+            Err(PlaceError::Elsewhere(there)) => Ok(Located::There(there)),
+            Err(error) => Err(Failure::from(error).into()),
+        }
+    }
+
+    /// Has another node answer what is asked of an object that belongs to it. What a peer has passed on is not passed on
+    /// again: then one of the two does not know the map of now.
+    async fn pass_on(
+        &self,
+        conn: &mut Conn,
+        body: &mut Body,
+        bucket: &BucketName,
+        op: &ObjectOp,
+        there: &There,
+        kind: Op,
+    ) -> Result<Handled, Refusal> {
+        if self.request.side == Side::Peers {
+            return Err(Failure::Place(PlaceError::Elsewhere(Box::new(there.clone()))).into());
+        }
+        let payload = match op.body() {
+            None => Payload::Nothing,
+            Some(plan) => {
+                self.unwrap(body, plan)?;
+                match plan.framing {
+                    Framing::Plain => Payload::Plain,
+                    Framing::AwsChunked { .. } => Payload::AwsChunked,
+                }
+            }
+        };
+        let host_bucket = self.request.is_virtual_hosted().then_some(bucket.as_str());
+        let (request, grant) = (self.request, &self.grant);
+        let relay = Relay { request, grant, there, op: kind, host_bucket, held: false };
+        Ok(relay.serve(conn, body, payload).await?)
+    }
+
+    /// What is asked of an object of this target, which may be elsewhere still.
+    async fn here(
+        &self,
+        conn: &mut Conn,
+        body: &mut Body,
+        bucket: &BucketName,
+        place: &Place,
+        op: ObjectOp,
+        kind: Op,
+    ) -> Result<Handled, Refusal> {
+        let shard = self.request.shard;
+        let is_read = reads(&op);
+        if self.request.held().is_none() {
+            let host_bucket = self.request.is_virtual_hosted().then_some(bucket.as_str());
+            let held = Held { request: self.request, grant: &self.grant, op: kind, host_bucket };
+            match is_read {
+                true => {
+                    if let Some(handled) = held.read(conn, body, place).await? {
+                        return Ok(handled);
+                    }
+                }
+                false => moves::own_for(shard, place, fate(&op)).await?,
+            }
+        }
+        match self.object(conn, body, place, op).await {
+            Err(Refusal::Answer(error, _))
+                if error.status() == 404 && (place.is_outdated(shard) || self.request.asker_is_behind()) =>
+            {
+                Err(Failure::Behind.into())
+            }
+            done => done,
+        }
     }
 
     fn permit(&self, needed: Access, bucket: &Bucket) -> Result<Permit, Refusal> {
@@ -209,6 +286,28 @@ impl<'h> S3<'_, 'h> {
         let answer = answer.header("x-amz-request-id", self.request.id_text());
         Ok(self.request.answer(conn, op, answer).await?)
     }
+}
+
+/// What it makes of the object that is there.
+fn fate(op: &ObjectOp) -> Fate {
+    match op {
+        ObjectOp::Put(put) if put.conditions == WriteConditions::default() => Fate::Replaced,
+        ObjectOp::Delete(delete) if delete.conditions == WriteConditions::default() => Fate::Removed,
+        _ => Fate::Counts,
+    }
+}
+
+/// Whether nothing changes by it.
+fn reads(op: &ObjectOp) -> bool {
+    matches!(
+        op,
+        ObjectOp::Get(_)
+            | ObjectOp::Head(_)
+            | ObjectOp::GetAttributes(_)
+            | ObjectOp::GetTagging
+            | ObjectOp::GetAcl
+            | ObjectOp::Absent(_)
+    )
 }
 
 /// The chain of signatures, as the decoder of the dialect asks for it.

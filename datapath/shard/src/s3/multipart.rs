@@ -33,7 +33,7 @@ impl S3<'_, '_> {
         place: &Place,
         op: CreateUpload,
     ) -> Result<Handled, Refusal> {
-        put::admit(self.request.shard, place, None)?;
+        put::admit(place, None)?;
         let checksum = match op.checksum {
             Some(kind) => Some((kind, ChecksumType::resolve(kind, op.checksum_type)?)),
             None => None,
@@ -61,7 +61,7 @@ impl S3<'_, '_> {
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
         self.unwrap(body, &op.body)?;
-        put::admit(shard, place, op.body.length)?;
+        put::admit(place, op.body.length)?;
         let upload = self.upload(place, &op.upload_id).await?;
         let plan = match upload_checksum(&upload.record) {
             Some((kind, _)) => op.body.wanting(kind)?,
@@ -89,17 +89,16 @@ impl S3<'_, '_> {
         place: &Place,
         op: UploadPartCopy,
     ) -> Result<Handled, Refusal> {
-        let shard = self.request.shard;
-        put::admit(shard, place, None)?;
+        put::admit(place, None)?;
         let upload = self.upload(place, &op.upload_id).await?;
-        let (_, source) = self.source(&op.source).await?;
+        let (_, source) = self.source(&op.source, op.range).await?;
         let facts = Facts::of(source.record());
         op.source_conditions.check_source(&facts.etag, facts.mtime_ns)?;
         let range = multipart::resolve_copy_range(op.range, source.size())?;
-        put::admit(shard, place, Some(range.len))?;
+        put::admit(place, Some(range.len))?;
         let asked = upload_checksum(&upload.record);
         let kinds = part_kinds(place, asked.map(|(kind, _)| kind.kind()));
-        let prepared = put::copy_in(shard, &source, range, place, &kinds).await?;
+        let prepared = source.copy_in(range, place, &kinds).await?;
         let part = self.keep_part(place, op.upload_id, op.part, prepared).await?;
         let view = part_view(&part, asked.map(|(kind, _)| kind));
         let checksum = view.checksum.filter(|_| asked.is_some());
@@ -185,7 +184,7 @@ impl S3<'_, '_> {
     }
 
     async fn completed_before(&self, place: &Place, id: &str) -> Option<Record> {
-        let record = place.volume(self.request.shard).head(&place.bucket, &place.name).await.ok()?;
+        let record = crate::get::head(self.request.shard, place).await.ok()?;
         (record.upload.as_deref() == Some(id)).then(|| (*record).clone())
     }
 

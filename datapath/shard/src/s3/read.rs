@@ -103,6 +103,7 @@ impl S3<'_, '_> {
         let status = if selection.partial { 206 } else { 200 };
         let mut head = start_head(&mut out, status, &self.request.shard.date());
         head.lines(lines);
+        self.request.shard.add_staleness(&mut head);
         add_field(&mut head, "x-amz-request-id", self.request.id_display());
         head.finish(BodyLength::Length(selection.range.len), self.request.keep);
         out

@@ -32,7 +32,7 @@ impl S3<'_, '_> {
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
         self.unwrap(body, &op.body)?;
-        put::admit(shard, place, op.body.length)?;
+        put::admit(place, op.body.length)?;
         let kinds = put::kinds(place, op.body.kinds().into_iter().chain(etag_kind(place)));
         let writer = put::receive(shard, conn, body, place, place.durability(), &kinds).await?;
         let trailers = body.aws_trailers()?;
@@ -99,7 +99,7 @@ impl S3<'_, '_> {
         status: u16,
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
-        let record = place.volume(shard).head(&place.bucket, &place.name).await?;
+        let record = crate::get::head(shard, place).await?;
         let mut custom = record.custom.clone();
         custom.remove(reserved::TAGS);
         if let Some(tags) = tags.filter(|t| !t.is_empty())

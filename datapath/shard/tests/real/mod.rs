@@ -159,7 +159,7 @@ impl Node {
         let answer = Arc::new(Mutex::new(None));
         let tell = answer.clone();
         let reply = Box::new(move |result| *tell.lock().unwrap() = Some(result));
-        let batch = vec![Request { change, now_ns: self.now_ns, reply }];
+        let batch = vec![Request { change, together: None, now_ns: self.now_ns, reply }];
         self.bench.reactor.block_on(self.committer.execute(batch));
         answer.lock().unwrap().take().expect("answered")
     }
