@@ -1,44 +1,132 @@
 //! The node as its control core sees it: disks through the walker and the committers, origins through their handle.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures_channel::oneshot;
+use weir_cluster::{Promotable, hrw};
 use weir_control::{
-    Backend, BackendError, BackendFuture, DiskCounters, LocalEntry, LocalPage, Merge, MountpathFacts,
-    RemoteEntry, RemoteOrigin, RemotePage, RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry, LocalPage, Merge,
+    MountpathChange, MountpathFacts, PromoteCall, RemoteEntry, RemoteOrigin, RemotePage, RemoteQuery, Upload,
+    union,
 };
-use weir_origin::{OriginError, OriginsHandle, RemoteBucket};
-use weir_shard::{CommitError, Disk, Op, ShardMetrics, WalkerPort, disk_of, render_metrics};
-use weir_store::{Change, Durability, ListQuery, Record, Terms};
+use weir_origin::{OriginsHandle, RemoteBucket};
+use weir_ring::Sender;
+use weir_shard::{
+    CommitError, CopyTask, Disk, DiskSet, Disks, Duty, Errand, Inbound, Pass, PromoteDirs, PromoteError,
+    PromoteTask, RingFile, ShardMetrics, WalkerPort,
+};
+use weir_store::{Change, Durability, ListQuery, Page, Record, Terms, Watch};
 use weir_types::{Bucket, ObjectName, Provider};
 
-use crate::mounts;
+use crate::failures::{commit_error, no_room, origin_error, outcome};
+use crate::keeper::KeeperPort;
+use crate::{figures, mounts, tidy};
 
 /// Disks, walker and origins of this node.
 pub(crate) struct NodeBackend {
-    pub(crate) disks: Vec<Disk>,
+    pub(crate) disks: Disks,
     pub(crate) walker: WalkerPort,
+    pub(crate) keeper: KeeperPort,
     pub(crate) origins: Option<OriginsHandle>,
     pub(crate) metrics: Vec<Arc<ShardMetrics>>,
     pub(crate) ready: Arc<AtomicBool>,
+    /// The way to the shards, and whose turn it is.
+    pub(crate) shards: Vec<Sender<Inbound>>,
+    pub(crate) turn: AtomicUsize,
+    /// The directories whose files may become objects.
+    pub(crate) promote: PromoteDirs,
 }
 
 impl NodeBackend {
-    fn disk_of(&self, bucket: &Bucket, name: &ObjectName) -> Result<usize, BackendError> {
-        disk_of(&self.disks, bucket, name).ok_or_else(|| BackendError::Busy("no disk is in service".into()))
-    }
-
-    async fn page_of(
-        &self,
-        disk: usize,
-        bucket: &Bucket,
-        query: &ListQuery,
-    ) -> Result<weir_store::Page, BackendError> {
+    async fn page_of(&self, disk: &Disk, bucket: &Bucket, query: &ListQuery) -> Result<Page, BackendError> {
         let (bucket, query) = (bucket.clone(), query.clone());
         let page = self.walker.call(disk, move |volume| async move { volume.list(&bucket, &query).await });
         Ok(page.await.map_err(commit_error)??)
+    }
+
+    /// One page of the disks of a set.
+    async fn page(
+        &self,
+        set: &DiskSet,
+        bucket: &Bucket,
+        query: &ListQuery,
+    ) -> Result<LocalPage, BackendError> {
+        let mut merge = Merge::new(query.clone(), set.disks.len());
+        loop {
+            let questions = merge.questions();
+            if questions.is_empty() {
+                return Ok(merge.finish());
+            }
+            let asked = questions.iter().map(|(at, query)| self.page_of(&set.disks[*at], bucket, query));
+            let pages = futures_util::future::try_join_all(asked).await?;
+            for ((at, _), page) in questions.into_iter().zip(pages) {
+                merge.answer(at, local_page(page, &set.disks[at]));
+            }
+        }
+    }
+
+    /// What a disk that is out of service forbids, since it cannot be done there.
+    fn refuse_away(&self, bucket: &Bucket) -> Result<(), BackendError> {
+        match self.disks.load().away.first().filter(|_| !bucket.provider.is_remote()) {
+            Some(away) => Err(BackendError::Busy(format!(
+                "mountpath {} is out of service: enable it, or detach it to give up what it holds",
+                away.path.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Does something at every disk that there is, until it was done at all of one set.
+    async fn at_all(&self, change: impl Fn() -> Change<RingFile>) -> Result<(), BackendError> {
+        loop {
+            let set = self.disks.now();
+            let done = set.disks.iter().map(|disk| disk.commits.change(change()));
+            futures_util::future::try_join_all(done).await.map_err(commit_error)?;
+            if self.disks.load().version == set.version {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Has the walker do what may wait for a disk, with the directories whose files may become objects.
+    async fn in_promote_dirs<T: Send + 'static>(
+        &self,
+        path: &str,
+        work: impl FnOnce(&PromoteDirs, &str) -> Result<T, PromoteError> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let set = self.disks.now();
+        let disk = set.disks.first().ok_or_else(|| BackendError::Busy("no disk is in service".into()))?;
+        let (dirs, path) = (self.promote.clone(), path.to_owned());
+        let done = self.walker.call(disk, move |_| async move { work(&dirs, &path) });
+        done.await.map_err(commit_error)?.map_err(|error| BackendError::Failed(error.to_string()))
+    }
+
+    /// Has an object, or an upload of it, here that is this node's.
+    async fn own(
+        &self,
+        bucket: &Bucket,
+        name: &ObjectName,
+        upload: Option<String>,
+    ) -> Result<(), BackendError> {
+        let busy = |what: &str| BackendError::Busy(what.into());
+        let digest = hrw::object_digest(bucket, name.as_str());
+        let shard = self.shards.get((digest % self.shards.len().max(1) as u64) as usize);
+        let shard = shard.ok_or_else(|| busy("no shard is in service"))?;
+        let (tell, told) = oneshot::channel();
+        let errand = Errand { bucket: bucket.clone(), name: name.clone(), upload, tell };
+        shard.send(Inbound::Errand(errand)).map_err(|_| busy("too much waits for the shard"))?;
+        told.await.map_err(|_| busy("too much waits for the shard"))?.map_err(BackendError::Busy)
+    }
+
+    /// Gives work to the shard whose turn it is.
+    fn give(&self, work: Inbound) -> Result<(), BackendError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len().max(1);
+        let shard = self.shards.get(turn).ok_or_else(no_room)?;
+        shard.send(work).map_err(|_| no_room())
     }
 
     fn origin(&self, provider: Provider) -> Result<&OriginsHandle, BackendError> {
@@ -50,16 +138,18 @@ impl NodeBackend {
 impl Backend for NodeBackend {
     fn list_page<'a>(&'a self, bucket: &'a Bucket, query: &'a ListQuery) -> BackendFuture<'a, LocalPage> {
         Box::pin(async move {
-            let mut merge = Merge::new(query.clone(), self.disks.len());
+            self.refuse_away(bucket)?;
             loop {
-                let questions = merge.questions();
-                if questions.is_empty() {
-                    return Ok(merge.finish());
+                let set = self.disks.now();
+                let mut page = self.page(&set, bucket, query).await;
+                if !set.settled && page.is_ok() {
+                    // A name may have gone, between the questions, from a disk not asked yet to one that was: then the
+                    // second time finds it.
+                    let again = self.page(&set, bucket, query).await;
+                    page = page.and_then(|page| Ok(union(vec![page, again?], query.limit)));
                 }
-                let asked = questions.iter().map(|(disk, query)| self.page_of(*disk, bucket, query));
-                let pages = futures_util::future::try_join_all(asked).await?;
-                for ((disk, _), page) in questions.into_iter().zip(pages) {
-                    merge.answer(disk, local_page(page, &self.disks[disk]));
+                if self.disks.load().version == set.version {
+                    return page;
                 }
             }
         })
@@ -67,16 +157,11 @@ impl Backend for NodeBackend {
 
     fn object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, Option<Record>> {
         Box::pin(async move {
-            let disk = self.disk_of(bucket, name)?;
-            let (bucket, name) = (bucket.clone(), name.clone());
-            let found = self.walker.call(disk, move |volume| async move {
-                match volume.head(&bucket, &name).await {
-                    Ok(record) => Ok(Some((*record).clone())),
-                    Err(error) if error.is_not_found() => Ok(None),
-                    Err(error) => Err(error),
-                }
-            });
-            Ok(found.await.map_err(commit_error)??)
+            match self.walker.head(bucket, name).await {
+                Ok(record) => Ok(Some(Record::clone(&record))),
+                Err(CommitError::Store(error)) if error.is_not_found() => Ok(None),
+                Err(error) => Err(commit_error(error)),
+            }
         })
     }
 
@@ -90,19 +175,105 @@ impl Backend for NodeBackend {
             if bucket.provider.is_remote() {
                 return Err(BackendError::Unsupported("deleting from a remote bucket".into()));
             }
-            let disk = self.disk_of(bucket, name)?;
             let change = Change::Delete {
                 bucket: bucket.clone(),
                 name: name.clone(),
                 terms: terms.clone(),
                 durability: Durability::Durable,
             };
-            match self.disks[disk].commits.change(change).await {
+            match self.walker.change(change).await {
                 Ok(_) => Ok(true),
                 Err(CommitError::Store(error)) if error.is_not_found() && terms.is_empty() => Ok(false),
                 Err(error) => Err(commit_error(error)),
             }
         })
+    }
+
+    fn copy_object<'a>(&'a self, call: &'a CopyCall) -> BackendFuture<'a, Option<u64>> {
+        Box::pin(async move {
+            let (done, copied) = oneshot::channel();
+            let task = CopyTask {
+                from: call.from.clone(),
+                name: call.name.clone(),
+                to: call.to.clone(),
+                as_name: call.as_name.clone(),
+                if_absent: call.if_absent,
+                done,
+            };
+            self.give(Inbound::Copy(task))?;
+            outcome(copied.await)
+        })
+    }
+
+    fn promotable<'a>(&'a self, path: &'a str) -> BackendFuture<'a, Promotable> {
+        Box::pin(self.in_promote_dirs(path, |dirs, path| dirs.look(path)))
+    }
+
+    fn promotable_dir<'a>(&'a self, path: &'a str) -> BackendFuture<'a, (Vec<String>, Vec<String>)> {
+        Box::pin(async move {
+            let found = self.in_promote_dirs(path, |dirs, path| dirs.list(path)).await?;
+            Ok((found.files, found.dirs))
+        })
+    }
+
+    fn remove_promoted<'a>(&'a self, path: &'a str) -> BackendFuture<'a, ()> {
+        Box::pin(self.in_promote_dirs(path, |dirs, path| dirs.remove(path)))
+    }
+
+    fn promote<'a>(&'a self, call: &'a PromoteCall) -> BackendFuture<'a, Option<u64>> {
+        Box::pin(async move {
+            let (done, promoted) = oneshot::channel();
+            let PromoteCall { bucket, name, file, from, overwrite } = call.clone();
+            let task = PromoteTask { bucket, name, file, from, overwrite, done };
+            self.give(Inbound::Promote(task))?;
+            outcome(promoted.await)
+        })
+    }
+
+    fn own_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, ()> {
+        Box::pin(self.own(bucket, name, None))
+    }
+
+    fn own_upload<'a>(
+        &'a self,
+        bucket: &'a Bucket,
+        name: &'a ObjectName,
+        id: &'a str,
+    ) -> BackendFuture<'a, ()> {
+        Box::pin(self.own(bucket, name, Some(id.to_owned())))
+    }
+
+    fn evict_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, bool> {
+        Box::pin(async move {
+            let change = Change::Evict { bucket: bucket.clone(), name: name.clone() };
+            match self.walker.change(change).await {
+                Ok(_) => Ok(true),
+                Err(CommitError::Store(error)) if error.is_not_found() => Ok(false),
+                Err(error) => Err(commit_error(error)),
+            }
+        })
+    }
+
+    fn coldest<'a>(
+        &'a self,
+        mountpath: &'a str,
+        buckets: &'a [Bucket],
+        unread_since_ns: u64,
+    ) -> BackendFuture<'a, Vec<ColdObject>> {
+        Box::pin(async move {
+            let set = self.disks.now();
+            let disk = set.find(Path::new(mountpath));
+            let gone = || BackendError::Busy(format!("mountpath {mountpath} is not in service"));
+            tidy::coldest(&self.walker, disk.ok_or_else(gone)?, buckets, unread_since_ns).await
+        })
+    }
+
+    fn work_files(&self, older: Duration) -> BackendFuture<'_, BTreeMap<String, u64>> {
+        Box::pin(async move { tidy::work_files(&self.walker, &self.disks.now().disks, older).await })
+    }
+
+    fn keep_house(&self) -> BackendFuture<'_, ()> {
+        Box::pin(async move { tidy::keep_house(&self.disks.now().disks).await })
     }
 
     fn is_empty<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, bool> {
@@ -113,26 +284,20 @@ impl Backend for NodeBackend {
     }
 
     fn settle<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, ()> {
-        Box::pin(async move {
-            let settle = |disk: &'a Disk| disk.commits.change(Change::Settle { bucket: bucket.clone() });
-            futures_util::future::try_join_all(self.disks.iter().map(settle)).await.map_err(commit_error)?;
-            Ok(())
-        })
+        Box::pin(async move { self.at_all(|| Change::Settle { bucket: bucket.clone() }).await })
     }
 
     fn remove_bucket_data<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, ()> {
         Box::pin(async move {
-            let destroy =
-                |disk: &'a Disk| disk.commits.change(Change::DestroyBucket { bucket: bucket.clone() });
-            futures_util::future::try_join_all(self.disks.iter().map(destroy)).await.map_err(commit_error)?;
-            Ok(())
+            self.refuse_away(bucket)?;
+            self.at_all(|| Change::DestroyBucket { bucket: bucket.clone() }).await
         })
     }
 
     fn uploads<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, Vec<Upload>> {
         Box::pin(async move {
             let mut all = Vec::new();
-            for disk in 0..self.disks.len() {
+            for disk in &self.disks.now().disks {
                 let bucket = bucket.clone();
                 let found =
                     self.walker.call(disk, move |volume| async move { volume.uploads(&bucket).await });
@@ -144,29 +309,75 @@ impl Backend for NodeBackend {
                 }));
             }
             all.sort_by(|a, b| (&a.key, a.initiated_ns, &a.id).cmp(&(&b.key, b.initiated_ns, &b.id)));
+            // One on its way from disk to disk may be on both.
+            all.dedup_by(|a, b| a.id == b.id);
             Ok(all)
         })
     }
 
     fn mountpaths(&self) -> BackendFuture<'_, Vec<MountpathFacts>> {
         Box::pin(async move {
-            let facts = |disk: &Disk| {
+            let set = self.disks.now();
+            let disks = set.disks.iter().map(|disk| {
                 let space = disk.mountpath.space();
-                let mount = mounts::of(&disk.path).unwrap_or_default();
-                let by_device = || mount.device.rsplit('/').next().map(str::to_owned);
-                let name = mounts::disk(&disk.path).map(|(name, _)| name).or_else(by_device);
                 MountpathFacts {
-                    path: disk.path.display().to_string(),
-                    disks: name.into_iter().collect(),
-                    device: mount.device,
-                    fs_type: mount.fs_type,
                     used: space.total.saturating_sub(space.free),
                     free: space.free,
-                    disabled: disk.mountpath.poisoned().map(str::to_owned),
-                    ..MountpathFacts::default()
+                    leaving: disk.duty == Duty::Leaving,
+                    ..facts(&disk.path)
                 }
-            };
-            Ok(self.disks.iter().map(facts).collect())
+            });
+            let away = set.away.iter().map(|away| MountpathFacts {
+                disabled: Some(away.why.clone()),
+                path: away.path.display().to_string(),
+                ..MountpathFacts::default()
+            });
+            Ok(disks.chain(away).collect())
+        })
+    }
+
+    fn change_mountpath<'a>(&'a self, change: &'a MountpathChange) -> BackendFuture<'a, ()> {
+        Box::pin(self.keeper.change(change.clone()))
+    }
+
+    fn wants_resilver(&self) -> Option<u64> {
+        let set = self.disks.load();
+        (!set.settled && !set.disks.is_empty()).then_some(set.version)
+    }
+
+    fn resilver(&self, watch: Arc<dyn Watch>) -> BackendFuture<'_, ()> {
+        Box::pin(async move {
+            loop {
+                match self.walker.resilver(watch.clone()).await.map_err(commit_error)? {
+                    Pass::Settled(version) if self.keeper.settled(version).await? => {}
+                    Pass::Changed => {}
+                    Pass::Settled(_) | Pass::Ended => return Ok(()),
+                }
+            }
+        })
+    }
+
+    fn even_copies<'a>(
+        &'a self,
+        bucket: &'a Bucket,
+        thorough: bool,
+        watch: Arc<dyn Watch>,
+    ) -> BackendFuture<'a, bool> {
+        Box::pin(async move { self.walker.even_copies(bucket, thorough, watch).await.map_err(commit_error) })
+    }
+
+    fn uneven(&self) -> Option<u64> {
+        self.walker.moves().uneven().due()
+    }
+
+    fn seen_to(&self, mark: u64) {
+        self.walker.moves().uneven().seen_to(mark);
+    }
+
+    fn damage<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let found = self.walker.damage(bucket, name).await.map_err(commit_error)?;
+            Ok(found.map(|error| error.to_string()))
         })
     }
 
@@ -224,59 +435,37 @@ impl Backend for NodeBackend {
     }
 
     fn counters(&self) -> BTreeMap<String, i64> {
-        let sum = |of: &dyn Fn(&ShardMetrics) -> u64| self.metrics.iter().map(|m| of(m)).sum::<u64>() as i64;
-        let op = |op: Op| sum(&|m| m.requests(op));
-        let failed = |op: Op| sum(&|m| m.errors(op));
-        BTreeMap::from([
-            ("get.n".into(), op(Op::Get) + op(Op::ColdGet)),
-            ("put.n".into(), op(Op::Put)),
-            ("head.n".into(), op(Op::Head)),
-            ("del.n".into(), op(Op::Delete)),
-            ("err.get.n".into(), failed(Op::Get) + failed(Op::ColdGet)),
-            ("err.put.n".into(), failed(Op::Put)),
-            ("err.head.n".into(), failed(Op::Head)),
-            ("err.del.n".into(), failed(Op::Delete)),
-            ("get.size".into(), sum(&|m| m.bytes_out.load(Ordering::Relaxed))),
-            ("put.size".into(), sum(&|m| m.bytes_in.load(Ordering::Relaxed))),
-        ])
+        figures::counters(&self.metrics)
     }
 
     fn disk_counters(&self) -> BTreeMap<String, DiskCounters> {
-        self.disks.iter().filter_map(|disk| mounts::disk(&disk.path)).collect()
+        self.disks.load().disks.iter().filter_map(|disk| mounts::disk(&disk.path)).collect()
     }
 
     fn metrics_text(&self) -> String {
-        let mut out = render_metrics(&self.metrics);
-        type Figure = (&'static str, &'static str, &'static str, fn(&Disk) -> u64);
-        let figures: [Figure; 6] = [
-            ("weir_disk_bytes_total", "gauge", "Capacity of the disk.", |d| d.mountpath.space().total),
-            ("weir_disk_bytes_free", "gauge", "Free bytes of the disk.", |d| d.mountpath.space().free),
-            ("weir_disk_commits_total", "counter", "Changes committed.", |d| d.mountpath.stats().commits),
-            ("weir_disk_batches_total", "counter", "Batches they came in.", |d| d.mountpath.stats().batches),
-            ("weir_disk_corrupt_blocks_total", "counter", "Blocks that did not fit their checksum.", |d| {
-                d.mountpath.stats().corrupt_blocks
-            }),
-            ("weir_disk_poisoned", "gauge", "1: the disk takes no more changes.", |d| {
-                u64::from(d.mountpath.poisoned().is_some())
-            }),
-        ];
-        for (name, kind, help, value) in figures {
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for disk in &self.disks {
-                let _ = writeln!(
-                    out,
-                    "{name}{{mountpath={:?}}} {}",
-                    disk.path.display().to_string(),
-                    value(disk)
-                );
-            }
-        }
-        out
+        figures::text(&self.metrics, &self.disks.now())
+    }
+
+    fn request_stop(&self) {
+        crate::signals::ask_to_stop();
     }
 
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    }
+}
+
+/// What is known of a directory's file system.
+fn facts(path: &Path) -> MountpathFacts {
+    let mount = mounts::of(path).unwrap_or_default();
+    let by_device = || mount.device.rsplit('/').next().map(str::to_owned);
+    let name = mounts::disk(path).map(|(name, _)| name).or_else(by_device);
+    MountpathFacts {
+        path: path.display().to_string(),
+        disks: name.into_iter().collect(),
+        device: mount.device,
+        fs_type: mount.fs_type,
+        ..MountpathFacts::default()
     }
 }
 
@@ -299,23 +488,6 @@ fn local_page(page: weir_store::Page, disk: &Disk) -> LocalPage {
 fn remote_bucket(bucket: &Bucket, origin: &RemoteOrigin) -> RemoteBucket {
     let (endpoint, region) = (origin.endpoint.as_deref(), origin.region.as_deref());
     RemoteBucket::of(bucket).at(endpoint.unwrap_or_default()).in_region(region.unwrap_or_default())
-}
-
-fn commit_error(error: CommitError) -> BackendError {
-    match error {
-        CommitError::Store(error) => BackendError::Store(error),
-        other => BackendError::Busy(other.to_string()),
-    }
-}
-
-fn origin_error(bucket: &Bucket, error: OriginError) -> BackendError {
-    match error {
-        OriginError::BucketNotFound { .. } => BackendError::NoBucket(bucket.clone()),
-        OriginError::NotConfigured { .. } => BackendError::NotConfigured(bucket.provider),
-        OriginError::Denied { got, .. } => BackendError::Denied { bucket: bucket.clone(), what: got },
-        OriginError::Busy { .. } => BackendError::Busy(error.to_string()),
-        other => BackendError::Origin(other.to_string()),
-    }
 }
 
 fn since_1970(time: std::time::SystemTime) -> Option<u64> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use weir_cluster::Roles;
 
 use crate::NodeError;
 
@@ -15,8 +16,28 @@ pub struct NodeConfig {
     pub dir: PathBuf,
     /// Public address. Off loopback it needs a credential.
     pub listen: SocketAddr,
+    /// What this process is: `gateway`, `target` or `both`.
+    pub role: Roles,
+    /// Address for requests of other nodes about the cluster; none: this process is a cluster by itself.
+    pub intra_control: Option<SocketAddr>,
+    /// Address for objects on their way between nodes; with `intra_control` only.
+    pub intra_data: Option<SocketAddr>,
+    /// Under which hosts the three are reached, where not under the addresses listened on.
+    pub advertise: Advertise,
+    /// `host:port` of `intra_control` of nodes to ask for the cluster, the same list on every node. The first makes the
+    /// cluster at its first start, unless another knows of one; so does a node without a list.
+    pub seeds: Vec<String>,
+    /// File with the secret that all nodes of the cluster share, at least 16 bytes.
+    pub join_secret: PathBuf,
+    /// ID as a gateway; empty: made at the first start.
+    pub gateway_id: String,
+    /// ID as a target; empty: made at the first start.
+    pub target_id: String,
     /// Disks: directories, each on a file system of its own.
     pub mountpaths: Vec<PathBuf>,
+    /// Directories of this host whose files may become objects (`promote`): whoever has the right to promote into a bucket can
+    /// read all that is in them, and remove it.
+    pub promote_dirs: Vec<PathBuf>,
     /// Shard threads; 0 means one per core less one for control.
     pub shards: usize,
     /// Pin threads to cores.
@@ -39,6 +60,18 @@ pub struct NodeConfig {
     /// Whether a bucket's property may name an endpoint that is not among `origins`. Off: whoever may set properties
     /// could make this node speak, with its credentials, to any host it can reach.
     pub bucket_endpoints: bool,
+}
+
+/// Hosts under which a node is reached; an empty one is the address that is listened on.
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Advertise {
+    /// By clients.
+    pub public: String,
+    /// By nodes, for control.
+    pub intra_control: String,
+    /// By nodes, for data.
+    pub intra_data: String,
 }
 
 /// Who may ask.
@@ -103,7 +136,16 @@ impl Default for NodeConfig {
         Self {
             dir: PathBuf::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            role: Roles::Both,
+            intra_control: None,
+            intra_data: None,
+            advertise: Advertise::default(),
+            seeds: Vec::new(),
+            join_secret: PathBuf::new(),
+            gateway_id: String::new(),
+            target_id: String::new(),
             mountpaths: Vec::new(),
+            promote_dirs: Vec::new(),
             shards: 0,
             pin: true,
             spin_us: 50,
@@ -141,18 +183,43 @@ impl NodeConfig {
         self.auth.tokens || !self.auth.access_keys.is_empty()
     }
 
+    /// What is in these directories can be read by others: nothing of the node's own is.
+    fn check_promote_dirs(&self) -> Result<(), NodeError> {
+        let bad = |got: String| Err(NodeError::Config { place: "promote_dirs".into(), got });
+        let is_dotted = |dir: &Path| dir.components().any(|part| part == std::path::Component::ParentDir);
+        if self.promote_dirs.iter().any(|dir| !dir.is_absolute() || is_dotted(dir)) {
+            return bad(format!("{:?}; expected absolute paths without ..", self.promote_dirs));
+        }
+        if self.promote_dirs.len() > weir_types::limits::PROMOTE_DIRS_MAX {
+            let (got, most) = (self.promote_dirs.len(), weir_types::limits::PROMOTE_DIRS_MAX);
+            return bad(format!("{got} directories; expected at most {most}"));
+        }
+        let overlaps = |one: &Path, other: &Path| one.starts_with(other) || other.starts_with(one);
+        let is_own = |dir: &&PathBuf| self.mountpaths.iter().chain([&self.dir]).any(|own| overlaps(own, dir));
+        match self.promote_dirs.iter().find(is_own) {
+            Some(dir) => bad(format!("{}; expected none that holds or is in the node's own", dir.display())),
+            None => Ok(()),
+        }
+    }
+
     /// What cannot work is refused before anything starts.
     pub fn check(&self) -> Result<(), NodeError> {
         let bad = |place: &str, got: String| Err(NodeError::Config { place: place.into(), got });
         if self.dir.as_os_str().is_empty() {
             return bad("dir", "nothing; expected a directory for the node's state".into());
         }
-        if self.mountpaths.is_empty() {
-            return bad("mountpaths", "an empty list; expected at least one directory".into());
+        if self.mountpaths.is_empty() == self.role.has_target() {
+            let got = format!("{} directories for role {}", self.mountpaths.len(), self.role.as_str());
+            return bad(
+                "mountpaths",
+                format!("{got}; expected at least one for a target, none for a gateway"),
+            );
         }
+        self.check_cluster()?;
         if let Some(p) = self.mountpaths.iter().find(|p| !p.is_absolute()) {
             return bad("mountpaths", format!("{}; expected absolute paths", p.display()));
         }
+        self.check_promote_dirs()?;
         if self.mountpaths.iter().enumerate().any(|(i, p)| self.mountpaths[..i].contains(p)) {
             return bad("mountpaths", "one directory twice".into());
         }
@@ -183,6 +250,65 @@ impl NodeConfig {
     }
 }
 
+impl NodeConfig {
+    /// The listeners, named as in the file.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let intra = [("intra_control", self.intra_control), ("intra_data", self.intra_data)];
+        [("listen", self.listen)].into_iter().chain(intra.into_iter().filter_map(|(n, a)| Some((n, a?))))
+    }
+
+    /// What a node of several needs.
+    fn check_cluster(&self) -> Result<(), NodeError> {
+        let bad = |place: &str, got: String| Err(NodeError::Config { place: place.into(), got });
+        if self.intra_control.is_some() != self.intra_data.is_some() {
+            return bad("intra_data", "one intra-cluster address; expected both or none".into());
+        }
+        if self.intra_control.is_none() {
+            return match self.role {
+                Roles::Both if self.seeds.is_empty() => Ok(()),
+                role => bad(
+                    "intra_control",
+                    format!(
+                        "no address for a node of role {} with {} seeds; expected intra_control, intra_data and join_secret",
+                        role.as_str(),
+                        self.seeds.len()
+                    ),
+                ),
+            };
+        }
+        if self.join_secret.as_os_str().is_empty() {
+            return bad(
+                "join_secret",
+                "nothing; expected the file of the secret that all nodes share".into(),
+            );
+        }
+        if self.role == Roles::Target && self.seeds.is_empty() {
+            return bad("seeds", "an empty list; expected intra_control addresses of gateways".into());
+        }
+        if let Some(seed) = self.seeds.iter().find(|s| !s.contains(':') || s.contains('/')) {
+            return bad("seeds", format!("{seed:?}; expected host:port"));
+        }
+        let listeners: Vec<_> = self.listeners().collect();
+        for (i, (name, addr)) in listeners.iter().enumerate() {
+            if listeners[..i].iter().any(|(_, other)| other == addr) {
+                return bad(name, format!("{addr} twice; expected an address for each listener"));
+            }
+            let host = match *name {
+                "intra_control" => &self.advertise.intra_control,
+                "intra_data" => &self.advertise.intra_data,
+                _ => &self.advertise.public,
+            };
+            if addr.ip().is_unspecified() && host.is_empty() {
+                return bad(
+                    name,
+                    format!("{addr}; expected [advertise] to say under which host others reach it"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +328,27 @@ mod tests {
             ("credential", NodeConfig { listen: ([0, 0, 0, 0], 80).into(), ..valid() }),
             ("buffers", NodeConfig { buffers: 1, ..valid() }),
         ];
-        for (word, config) in cases {
+        let intra = |control: u16, data: u16| NodeConfig {
+            intra_control: Some(([127, 0, 0, 1], control).into()),
+            intra_data: Some(([127, 0, 0, 1], data).into()),
+            join_secret: "/s".into(),
+            ..valid()
+        };
+        assert!(intra(1, 2).check().is_ok());
+        let gateway = NodeConfig { role: Roles::Gateway, mountpaths: vec![], ..intra(1, 2) };
+        assert!(gateway.check().is_ok());
+        let of_cluster = [
+            ("none for a gateway", NodeConfig { mountpaths: vec!["/m".into()], ..gateway.clone() }),
+            ("intra_control", NodeConfig { intra_control: None, intra_data: None, ..gateway }),
+            ("intra_control", NodeConfig { seeds: vec!["h:1".into()], ..valid() }),
+            ("both or none", NodeConfig { intra_data: None, ..intra(1, 2) }),
+            ("join_secret", NodeConfig { join_secret: PathBuf::new(), ..intra(1, 2) }),
+            ("seeds", NodeConfig { role: Roles::Target, ..intra(1, 2) }),
+            ("host:port", NodeConfig { seeds: vec!["http://h:1".into()], ..intra(1, 2) }),
+            ("twice", intra(1, 1)),
+            ("advertise", NodeConfig { intra_data: Some(([0, 0, 0, 0], 2).into()), ..intra(1, 2) }),
+        ];
+        for (word, config) in cases.into_iter().chain(of_cluster) {
             let text = config.check().unwrap_err().to_string();
             assert!(text.contains(word), "{text}");
         }

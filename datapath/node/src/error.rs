@@ -36,19 +36,6 @@ pub enum NodeError {
         /// What is wrong and what to do.
         why: String,
     },
-    /// Not the disks that the node's objects were placed on.
-    #[error(
-        "mountpaths: expected {expected}; got {got}, and {why}, which would not be found: give the former list, or \
-         copy the objects into a new node (docs/OPERATIONS.md, Disks)"
-    )]
-    MountpathSet {
-        /// The disks of the last start.
-        expected: String,
-        /// Those configured.
-        got: String,
-        /// Which disk forbids the change.
-        why: String,
-    },
     /// The control core did not start.
     #[error("control: {0}")]
     Control(String),

@@ -1,11 +1,12 @@
-//! The key of bearer tokens: made at first start, readable by the node's user only.
+//! The key of bearer tokens: made at first start, readable by the node's user only. And the key of nodes, from a file.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use weir_auth::{Credentials, Gate, Secret};
+use weir_auth::{Credentials, Gate, PeerKey, PeerVerifier, Secret, Vouching};
+use weir_control::Identity;
 
 use crate::{NodeConfig, NodeError};
 
@@ -43,4 +44,28 @@ fn token_key(path: &Path) -> Result<Secret, NodeError> {
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
     }
     Ok(Secret::new(fs::read(path).map_err(io)?.trim_ascii()))
+}
+
+/// How the node vouches for what it passes on to others; nothing in a cluster of one.
+pub(crate) fn vouching(config: &NodeConfig, identity: &Identity) -> Result<Option<Vouching>, NodeError> {
+    if config.intra_data.is_none() {
+        return Ok(None);
+    }
+    let cluster = identity.cluster.as_str();
+    let ids = [
+        config.role.has_gateway().then(|| identity.gateway.as_str()),
+        config.role.has_target().then(|| identity.target.as_str()),
+    ];
+    let ids: Vec<&str> = ids.into_iter().flatten().collect();
+    let from = ids.first().copied().unwrap_or_default();
+    let verifier = PeerVerifier::new(peer_key(config)?, cluster, ids.iter().copied());
+    Ok(Some(Vouching::new(verifier, cluster, from)))
+}
+
+/// The key that the cluster's nodes know each other by.
+pub(crate) fn peer_key(config: &NodeConfig) -> Result<PeerKey, NodeError> {
+    let path = &config.join_secret;
+    let text = fs::read(path).map_err(|error| NodeError::Io { what: path.display().to_string(), error })?;
+    let bad = |e: weir_auth::AuthError| NodeError::Config { place: "join_secret".into(), got: e.to_string() };
+    PeerKey::new(&Secret::new(text.trim_ascii())).map_err(bad)
 }

@@ -4,8 +4,12 @@
 //! [`Node::stop`] takes them down in the opposite one. What each part does is its own crate's business.
 
 mod backend;
+mod bounds;
 mod config;
 mod error;
+mod failures;
+mod figures;
+mod keeper;
 mod keys;
 mod lock;
 mod memory;
@@ -14,7 +18,10 @@ mod node;
 mod port;
 mod registry;
 mod signals;
+mod tidy;
 
-pub use config::{AccessKey, AuthConfig, NodeConfig, OriginConfig};
+pub use config::{AccessKey, Advertise, AuthConfig, NodeConfig, OriginConfig};
 pub use error::NodeError;
 pub use node::Node;
+pub use signals::ask_to_stop;
+pub use weir_cluster::Roles;

@@ -15,17 +15,17 @@ use crate::NodeError;
 const PREDECESSOR_MAX: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Holds a directory and a port until dropped. The kernel lets go of both when the process dies.
+/// Holds a directory and ports until dropped. The kernel lets go of both when the process dies.
 #[derive(Debug)]
 pub(crate) struct Locks {
     _dir: File,
     // An abstract socket named after the address: SO_REUSEPORT would let another process of the same user join in.
-    _port: UnixListener,
+    _ports: Vec<UnixListener>,
 }
 
 impl Locks {
     /// Takes both or says who has to yield.
-    pub(crate) fn take(dir: &Path, listen: SocketAddr) -> Result<Self, NodeError> {
+    pub(crate) fn take(dir: &Path, listen: impl IntoIterator<Item = SocketAddr>) -> Result<Self, NodeError> {
         let path = dir.join("lock");
         let io = |what: &Path, error| NodeError::Io { what: what.display().to_string(), error };
         let file =
@@ -38,6 +38,15 @@ impl Locks {
             }
             Err(std::fs::TryLockError::Error(e)) => return Err(io(&path, e)),
         }
+        let ports = listen.into_iter().map(port).collect::<Result<_, _>>()?;
+        Ok(Self { _dir: file, _ports: ports })
+    }
+}
+
+/// Holds one address, if it is free.
+fn port(listen: SocketAddr) -> Result<UnixListener, NodeError> {
+    let io = |what: &Path, error| NodeError::Io { what: what.display().to_string(), error };
+    {
         let taken = || NodeError::Locked { what: format!("address {listen}"), choose: "--port" };
         let name = std::os::unix::net::SocketAddr::from_abstract_name(format!("weir-{}", listen.port()))
             .map_err(|e| io(Path::new("abstract socket"), e))?;
@@ -47,7 +56,7 @@ impl Locks {
         let give_up = Instant::now() + PREDECESSOR_MAX;
         loop {
             match TcpListener::bind(listen) {
-                Ok(_) => return Ok(Self { _dir: file, _port: port }),
+                Ok(_) => return Ok(port),
                 Err(e) if e.kind() == ErrorKind::AddrInUse && Instant::now() < give_up => sleep(RETRY),
                 Err(e) if e.kind() == ErrorKind::AddrInUse => return Err(taken()),
                 Err(error) => return Err(NodeError::Io { what: format!("listen on {listen}"), error }),
@@ -65,15 +74,15 @@ mod tests {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = free.local_addr().unwrap();
-        let busy = Locks::take(a.path(), addr).unwrap_err().to_string();
+        let busy = Locks::take(a.path(), [addr]).unwrap_err().to_string();
         assert!(busy.contains(&addr.to_string()), "{busy}");
         drop(free);
-        let held = Locks::take(a.path(), addr).unwrap();
-        let dir = Locks::take(a.path(), addr).unwrap_err().to_string();
+        let held = Locks::take(a.path(), [addr]).unwrap();
+        let dir = Locks::take(a.path(), [addr]).unwrap_err().to_string();
         assert!(dir.contains("directory"), "{dir}");
-        let port = Locks::take(b.path(), addr).unwrap_err().to_string();
+        let port = Locks::take(b.path(), [addr]).unwrap_err().to_string();
         assert!(port.contains("--port"), "{port}");
         drop(held);
-        Locks::take(b.path(), addr).unwrap();
+        Locks::take(b.path(), [addr]).unwrap();
     }
 }

@@ -30,6 +30,11 @@ pub(crate) fn disk(path: &Path) -> Option<(String, DiskCounters)> {
     counters(&std::fs::read_to_string("/proc/diskstats").ok()?, major, minor)
 }
 
+/// Whether two directories are on one file system.
+pub(crate) fn same_file_system(one: &Path, other: &Path) -> bool {
+    device(one).is_some_and(|device| Some(device) == self::device(other))
+}
+
 /// Major and minor number of the device that holds `path`.
 fn device(path: &Path) -> Option<(u64, u64)> {
     let device = std::fs::metadata(path).ok()?.dev();

@@ -1,26 +1,27 @@
 //! A node's life.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use weir_cluster::NetInfo;
-use weir_control::{Control, ControlConfig, ControlHandle};
+use weir_cluster::{NetInfo, NodeId};
+use weir_control::{Control, ControlConfig, ControlHandle, PeersConfig};
 use weir_origin::{Credentials, Origins, OriginsConfig};
 use weir_ring::{ReactorConfig, mailbox, sys};
 use weir_shard::{
-    Closed, CommitterConfig, CommitterThread, Disk, Drain, Identity, Loads, Reading, ShardConfig,
-    ShardMetrics, Shared, WalkerThread,
+    Closed, Drain, Identity, Loads, PromoteDirs, Reading, ShardConfig, ShardMetrics, Shared, WalkerThread,
 };
-use weir_store::{BootId, MountpathOptions};
+use weir_store::BootId;
 use weir_types::{Provider, limits};
 
 use crate::backend::NodeBackend;
+use crate::bounds::MemoryBounds;
+use crate::keeper::{Keeper, KeeperConfig, KeeperThread};
 use crate::lock::Locks;
 use crate::port::Port;
-use crate::registry::Registry;
 use crate::signals::StopSignals;
 use crate::{NodeConfig, NodeError, keys, memory};
 
@@ -39,7 +40,7 @@ pub struct Node {
     shared: Option<Arc<Shared>>,
     shards: Vec<JoinHandle<()>>,
     control: ControlHandle,
-    committers: Vec<CommitterThread>,
+    keeper: Option<KeeperThread>,
     walker: Option<WalkerThread>,
     origins: Option<Origins>,
     ready: Arc<AtomicBool>,
@@ -56,33 +57,51 @@ impl Node {
         for path in &config.mountpaths {
             make_dir(path)?;
         }
-        let locks = Locks::take(&config.dir, config.listen)?;
+        let locks = Locks::take(&config.dir, config.listeners().map(|(_, address)| address))?;
         let cpus = Cpus::of(&config);
         let open_files = raise_limits(&config);
-        let control_config = control_config(&config, &cpus);
+        let control_config = control_config(&config, &cpus)?;
         let identity = Control::identity(&control_config).map_err(control_error)?;
-        let closed = Closed::default();
-        let committers =
-            attach(&config, identity.cluster.as_str(), identity.target.as_str(), &cpus, &closed)?;
-        let disks: Vec<Disk> = committers.iter().map(|c| c.disk.clone()).collect();
+        let closed = Closed::until_heeded();
+        let boot = sys::boot_id().map_err(|error| NodeError::Io { what: "boot ID".into(), error })?;
+        let keeper_config = KeeperConfig {
+            dir: config.dir.clone(),
+            cluster: identity.cluster.to_string(),
+            node: identity.target.to_string(),
+            of_several: config.intra_control.is_some(),
+            cpu: cpus.control,
+            boot: BootId(boot),
+            closed: closed.clone(),
+        };
+        let keeper = Keeper::open(keeper_config, &config.mountpaths)?;
+        let disks = keeper.disks();
         let walker = WalkerThread::start(disks.clone()).map_err(shard_error)?;
+        let keeper = keeper.run(walker.port.clone())?;
         let origins = origins(&config)?;
+        let promote = PromoteDirs::new(&config.promote_dirs);
         let metrics: Vec<_> = (0..config.shard_count()).map(|_| Arc::new(ShardMetrics::default())).collect();
         let ready = Arc::new(AtomicBool::new(false));
+        let (senders, inbound): (Vec<_>, Vec<_>) =
+            metrics.iter().map(|_| mailbox(limits::HANDOVER_QUEUE_MAX)).unzip();
         let backend = NodeBackend {
             disks: disks.clone(),
             walker: walker.port.clone(),
+            keeper: keeper.port.clone(),
             origins: origins.as_ref().map(Origins::handle),
             metrics: metrics.clone(),
             ready: ready.clone(),
+            shards: senders.clone(),
+            turn: AtomicUsize::default(),
+            promote: promote.clone(),
         };
         let control = Control::start(control_config, Arc::new(backend)).map_err(control_error)?;
-        closed.heed(control.views());
-        let (senders, inbound): (Vec<_>, Vec<_>) =
-            metrics.iter().map(|_| mailbox(limits::HANDOVER_QUEUE_MAX)).unzip();
+        closed.heed(control.views(), control.lease(), disks.clone());
+        walker.port.moves().heed(control.views());
         let shared = Arc::new(Shared {
             view: control.views(),
+            lease: control.lease(),
             gate: keys::gate(&config, identity.cluster.as_str())?,
+            vouching: keys::vouching(&config, &identity)?,
             control: Arc::new(Port(control.clone())),
             origins: origins.as_ref().map(Origins::handle),
             disks,
@@ -93,12 +112,13 @@ impl Node {
             identity: Identity { gateway: identity.gateway, target: identity.target },
             drain: Drain::default(),
             s3_domain: config.s3_domain.clone(),
+            promote,
         });
         let mut node = Self {
             shared: Some(shared.clone()),
             shards: Vec::new(),
             control,
-            committers,
+            keeper: Some(keeper),
             walker: Some(walker),
             origins,
             ready,
@@ -110,6 +130,7 @@ impl Node {
             let config = ShardConfig {
                 index,
                 listen: node.config.listen,
+                listen_peers: node.config.intra_data,
                 reactor: node.reactor(&cpus, index),
                 inbound,
                 reading: node.reading(open_files),
@@ -148,15 +169,15 @@ impl Node {
             joined("shard", shard.join());
         }
         self.control.join();
-        let Self { control, committers, walker, origins, .. } = self;
-        // The last ports to the committers go with the control core's backend and the walker.
+        let Self { control, keeper, walker, origins, .. } = self;
+        // The last way to the walker goes with the control core's backend and the keeper, which waits for the committers.
         drop(control);
         drop(origins);
+        if let Some(keeper) = keeper {
+            joined("disks", keeper.join());
+        }
         if let Some(walker) = walker {
             joined("walker", walker.join());
-        }
-        for committer in committers {
-            joined("committer", committer.join());
         }
     }
 
@@ -183,27 +204,39 @@ impl Node {
 
     fn print_limits(&self) {
         let shards = self.config.shard_count();
-        let buffers = shards * self.config.buffers * limits::IO_BUFFER_BYTES;
+        let mountpaths = self.config.mountpaths.len();
         tracing::info!(
-            "listening on {}: {} shards, {} disks; journals: 2 x {} MiB a disk for changes of up to {} KiB, in their \
-             files {} ms after the last change and {} ms after their own at most; memory bounds: {} MiB I/O buffers, \
-             {} MiB listing indexes, {} MiB journaled objects, {} MiB objects in demand, {} connections of up to \
-             {} KiB; up to {} objects kept open",
+            "listening on {}: {shards} shards, {mountpaths} disks; journals: 2 x {} MiB a disk for changes of up to {} KiB, in their \
+             files {} ms after the last change and {} ms after their own at most; memory bounds: {}; up to {} objects kept open, {} \
+             whose copies are made after the answer",
             self.config.listen,
-            shards,
-            self.config.mountpaths.len(),
             limits::JOURNAL_SEGMENT_BYTES >> 20,
             limits::JOURNAL_OBJECT_BYTES_MAX >> 10,
             limits::JOURNAL_IDLE_MILLIS,
             limits::JOURNAL_AGE_MILLIS_MAX,
-            buffers >> 20,
-            limits::LIST_INDEX_BYTES_MAX >> 20,
-            (self.config.mountpaths.len() * limits::JOURNAL_UNFILED_BYTES_MAX) >> 20,
-            hot_bytes() >> 20,
-            shards * limits::CONNECTIONS_MAX,
-            (limits::HEAD_BYTES_MAX + (64 << 10)) >> 10,
+            MemoryBounds::of(shards, self.config.buffers, mountpaths, hot_bytes()),
             limits::OPEN_OBJECTS_MAX,
+            limits::COPIES_AFTER_MAX,
         );
+        if let Some(address) = self.config.intra_control {
+            tracing::info!(
+                "nodes are answered on {address}: {} connections, requests of up to {} MiB; a lease lasts {} ms",
+                limits::PEER_CONNECTIONS_MAX,
+                limits::PEER_BODY_BYTES_MAX >> 20,
+                limits::LEASE_MILLIS,
+            );
+        }
+        if let Some(address) = self.config.intra_data {
+            tracing::info!(
+                "nodes pass requests on to {address}: {} connections beyond those of clients; up to {} requests are passed on at \
+                 once, {} to one node, {} KiB each; pages of listings of up to {} MiB",
+                shards * limits::RELAYED_CONNECTIONS_MAX,
+                shards * limits::RELAYS_MAX,
+                shards * limits::RELAYS_TO_ONE_MAX,
+                limits::RELAY_BUFFER_BYTES >> 10,
+                limits::PEER_PAGE_BYTES_MAX >> 20,
+            );
+        }
     }
 }
 
@@ -263,45 +296,35 @@ fn raise_limits(config: &NodeConfig) -> u64 {
     }
 }
 
-fn control_config(config: &NodeConfig, cpus: &Cpus) -> ControlConfig {
-    let net = NetInfo::new(config.listen.ip().to_string(), config.listen.port());
-    ControlConfig { cpu: cpus.control, ..ControlConfig::new(config.dir.join("control"), net) }
-}
-
-/// Attaches every disk; what the node knows of them is written down before any is used.
-fn attach(
-    config: &NodeConfig,
-    cluster: &str,
-    node: &str,
-    cpus: &Cpus,
-    closed: &Closed,
-) -> Result<Vec<CommitterThread>, NodeError> {
-    let boot = sys::boot_id().map_err(|error| NodeError::Io { what: "boot ID".into(), error })?;
-    let mut registry = Registry::read(&config.dir)?;
-    registry.settle(&config.mountpaths)?;
-    let mut committers = Vec::with_capacity(config.mountpaths.len());
-    for path in &config.mountpaths {
-        let mut options = MountpathOptions::new(BootId(boot));
-        options.index_bytes_max = limits::LIST_INDEX_BYTES_MAX / config.mountpaths.len();
-        let started = CommitterThread::start(CommitterConfig {
-            attach: registry.expect(path, cluster, node),
-            path: path.clone(),
-            options,
-            cpu: cpus.control,
-            closed: closed.clone(),
-        })
-        .map_err(shard_error)?;
-        registry.note(path, started.disk.mountpath.identity());
-        if started.recovered.work_files > 0 {
-            tracing::info!("{}: {} leftovers removed", path.display(), started.recovered.work_files);
+fn control_config(config: &NodeConfig, cpus: &Cpus) -> Result<ControlConfig, NodeError> {
+    let net = |host: &str, listen: SocketAddr| match host {
+        "" => NetInfo::new(listen.ip().to_string(), listen.port()),
+        host => NetInfo::new(host, listen.port()),
+    };
+    let id = |place: &str, id: &str| {
+        let bad =
+            |e: weir_cluster::ClusterError| NodeError::Config { place: place.into(), got: e.to_string() };
+        (!id.is_empty()).then(|| NodeId::new(id).map_err(bad)).transpose()
+    };
+    let public = net(&config.advertise.public, config.listen);
+    let intra =
+        |host: &str, listen: Option<SocketAddr>| listen.map_or_else(|| public.clone(), |l| net(host, l));
+    let peers = match config.intra_control {
+        None => None,
+        Some(listen) => {
+            Some(PeersConfig { listen, seeds: config.seeds.clone(), key: keys::peer_key(config)? })
         }
-        if started.recovered.refiled > 0 {
-            tracing::info!("{}: {} names filed from the journal", path.display(), started.recovered.refiled);
-        }
-        committers.push(started);
-    }
-    registry.write(&config.dir)?;
-    Ok(committers)
+    };
+    Ok(ControlConfig {
+        roles: config.role,
+        peers,
+        gateway: id("gateway_id", &config.gateway_id)?,
+        target: id("target_id", &config.target_id)?,
+        intra_control: intra(&config.advertise.intra_control, config.intra_control),
+        intra_data: intra(&config.advertise.intra_data, config.intra_data),
+        cpu: cpus.control,
+        ..ControlConfig::new(config.dir.join("control"), public.clone())
+    })
 }
 
 fn origins(config: &NodeConfig) -> Result<Option<Origins>, NodeError> {
@@ -361,7 +384,7 @@ fn control_error(error: weir_control::ControlError) -> NodeError {
     NodeError::Control(error.to_string())
 }
 
-fn shard_error(error: weir_shard::ShardError) -> NodeError {
+pub(crate) fn shard_error(error: weir_shard::ShardError) -> NodeError {
     match error {
         weir_shard::ShardError::Ring(error) => NodeError::Ring(error.to_string()),
         weir_shard::ShardError::Io { what, error } => NodeError::Io { what, error },

@@ -1,5 +1,5 @@
-//! Which disks the node knows: path, identity and epoch of each, so that a swapped or stale one is refused, and so is
-//! another set of disks while there are objects: an object's disk follows from the paths of all of them.
+//! Which disks belong to the node: path, identity, epoch and standing of each, so that a swapped or stale one is refused, one
+//! that was attached while the node ran is found again, and one that was taken away stays away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -14,19 +14,85 @@ use crate::NodeError;
 const FILE: &str = "mountpaths.toml";
 
 /// What the node remembers of its disks.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Registry {
+    /// The greatest epoch that any disk was attached with: commit IDs go on from there, whichever disks are left.
+    #[serde(default)]
+    epoch: u64,
+    /// Whether every name was on the disk that it belongs to.
+    #[serde(default = "yes")]
+    pub(crate) settled: bool,
+    /// Whether the copies of all objects were even when the node stopped: not where it died.
+    #[serde(default)]
+    pub(crate) even: bool,
     #[serde(default)]
     mountpaths: BTreeMap<String, Known>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { epoch: 0, settled: true, even: true, mountpaths: BTreeMap::new() }
+    }
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     uuid: String,
     epoch: u64,
+    #[serde(default)]
+    standing: Standing,
+    /// Whether the last start was told of it; else it was attached while the node ran.
+    #[serde(default = "yes")]
+    given: bool,
+    /// Why it is out of service.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    why: String,
+    /// It went out of service while names were being moved: any name may be on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    any: bool,
     /// Set by the operator when the disk is lost and an empty one is mounted at its path.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     replaced: bool,
+}
+
+/// What becomes of a disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Standing {
+    /// Names belong to it.
+    #[default]
+    Attached,
+    /// It was out of service: what others have of its names goes, then names belong to it again.
+    Returning,
+    /// What it holds is moved away; then it leaves the node.
+    Detaching,
+    /// What it holds is moved away; then it is out of service.
+    Disabling,
+    /// As `Detaching`, because a start was not told of it any more.
+    Removed,
+    /// Out of service; what it may hold is not given up.
+    Disabled,
+    /// Not the node's any more. It comes back only with nothing on it.
+    Detached,
+}
+
+impl Standing {
+    /// Whether the disk is open.
+    pub(crate) fn is_open(self) -> bool {
+        !matches!(self, Self::Disabled | Self::Detached)
+    }
+}
+
+/// A disk that is out of service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Out {
+    pub(crate) path: PathBuf,
+    pub(crate) why: String,
+    pub(crate) any: bool,
 }
 
 impl Registry {
@@ -41,29 +107,94 @@ impl Registry {
         }
     }
 
-    /// Takes `configured` for the set of disks from now on. Another set than the one before is refused unless no disk
-    /// of either holds an object; a disk of the old set that is not there cannot tell.
-    pub(crate) fn settle(&mut self, configured: &[PathBuf]) -> Result<(), NodeError> {
-        let now: BTreeSet<String> = configured.iter().map(|path| key(path)).collect();
-        let missing: Vec<_> = self.mountpaths.keys().filter(|path| !now.contains(*path)).cloned().collect();
-        let added: Vec<_> = now.iter().filter(|path| !self.mountpaths.contains_key(*path)).cloned().collect();
-        if self.mountpaths.is_empty() || (missing.is_empty() && added.is_empty()) {
-            return Ok(());
-        }
-        for path in now.iter().chain(&missing).map(Path::new) {
-            let unseen = missing.iter().any(|m| Path::new(m) == path) && !is_marked(path);
-            if unseen || holds_objects(path)? {
-                return Err(NodeError::MountpathSet {
-                    expected: self.mountpaths.keys().cloned().collect::<Vec<_>>().join(", "),
-                    got: configured.iter().map(|path| key(path)).collect::<Vec<_>>().join(", "),
-                    why: match unseen {
-                        true => format!("{} is not there to tell whether it holds objects", path.display()),
-                        false => format!("{} holds objects", path.display()),
-                    },
-                });
+    /// The disks to open at a start that was told of `configured`, with what becomes of each:
+    ///
+    /// | remembered as | told of | not told of |
+    /// |---|---|---|
+    /// | not at all | attached | - |
+    /// | attached by a start | attached | removed: its names move to the others |
+    /// | attached while the node ran | attached | attached |
+    /// | detaching, disabling, returning | goes on | goes on |
+    /// | removed | attached | goes on |
+    /// | disabled | stays out of service | stays out of service |
+    /// | detached | is not used | is not used |
+    pub(crate) fn begin(&mut self, configured: &[PathBuf]) -> Vec<(PathBuf, Standing)> {
+        let told: BTreeSet<String> = configured.iter().map(|path| key(path)).collect();
+        let before = self.placed();
+        // A node that lost its memory cannot know what is where.
+        let forgot = self.mountpaths.is_empty() && configured.iter().any(|path| is_marked(path));
+        for (path, known) in &mut self.mountpaths {
+            let told = told.contains(path);
+            known.standing = match known.standing {
+                Standing::Disabled if known.replaced => Standing::Attached,
+                Standing::Attached if !told && known.given => Standing::Removed,
+                Standing::Removed if told => Standing::Attached,
+                other => other,
+            };
+            known.given = told;
+            if told && known.standing == Standing::Detached {
+                tracing::warn!(
+                    "{path} was detached and is not used: `weir mountpath attach {path}` attaches it again"
+                );
             }
         }
-        self.mountpaths.retain(|path, _| now.contains(path));
+        let mut open: Vec<(PathBuf, Standing)> = configured
+            .iter()
+            .filter(|path| !self.mountpaths.contains_key(&key(path)))
+            .map(|path| (path.clone(), Standing::Attached))
+            .collect();
+        let known = self.mountpaths.iter().filter(|(_, known)| known.standing.is_open());
+        open.extend(known.map(|(path, known)| (PathBuf::from(path), known.standing)));
+        open.sort();
+        let after = open.iter().filter(|(_, standing)| *standing == Standing::Attached);
+        let same = before == after.map(|(path, _)| key(path)).collect();
+        let all_attached = open.iter().all(|(_, standing)| *standing == Standing::Attached);
+        self.settled &= all_attached && !forgot && (same || before.is_empty());
+        open
+    }
+
+    fn placed(&self) -> BTreeSet<String> {
+        let attached = self.mountpaths.iter().filter(|(_, known)| known.standing == Standing::Attached);
+        attached.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Disks that are out of service.
+    pub(crate) fn out(&self) -> Vec<Out> {
+        let disabled = self.mountpaths.iter().filter(|(_, known)| known.standing == Standing::Disabled);
+        let out = |(path, known): (&String, &Known)| Out {
+            path: path.into(),
+            why: known.why.clone(),
+            any: known.any,
+        };
+        disabled.map(out).collect()
+    }
+
+    /// How a disk stands; none that is not known.
+    pub(crate) fn standing(&self, path: &Path) -> Option<Standing> {
+        self.mountpaths.get(&key(path)).map(|known| known.standing)
+    }
+
+    /// Disks that are the node's, those out of service included.
+    pub(crate) fn count(&self) -> usize {
+        self.mountpaths.values().filter(|known| known.standing != Standing::Detached).count()
+    }
+
+    /// The least epoch of the next disk that is attached. It is written down before it is used.
+    pub(crate) fn next_epoch(&mut self) -> u64 {
+        self.epoch = self.mountpaths.values().map(|known| known.epoch).fold(self.epoch, u64::max) + 1;
+        self.epoch
+    }
+
+    /// Of a node that is one of several: while it knows no disk it is new to its cluster, so what its disks hold of an earlier
+    /// membership may have been removed or replaced since, and is refused.
+    pub(crate) fn refuse_earlier_membership(&self, configured: &[PathBuf]) -> Result<(), NodeError> {
+        for path in configured.iter().filter(|_| self.mountpaths.is_empty()) {
+            if holds_objects(path)? {
+                let why = "it holds objects of an earlier membership of this node, and the cluster has gone on without \
+                           them: empty it, or give the node its former directory";
+                return Err(NodeError::Mountpath { path: path.display().to_string(), why: why.into() });
+            }
+        }
         Ok(())
     }
 
@@ -71,6 +202,8 @@ impl Registry {
     pub(crate) fn expect(&self, path: &Path, cluster: &str, node: &str) -> Attach {
         let known = self.mountpaths.get(&key(path)).filter(|known| !known.replaced);
         let marked = is_marked(path);
+        // A detached disk may have been emptied by hand, its mark included.
+        let known = known.filter(|known| marked || known.standing != Standing::Detached);
         let fresh = || uuid::Uuid::new_v4().to_string();
         Attach {
             cluster: cluster.to_owned(),
@@ -82,9 +215,37 @@ impl Registry {
     }
 
     /// Remembers an attached disk.
-    pub(crate) fn note(&mut self, path: &Path, identity: &Identity) {
-        let known = Known { uuid: identity.mountpath.clone(), epoch: identity.epoch, replaced: false };
+    pub(crate) fn note(&mut self, path: &Path, identity: &Identity, standing: Standing, given: bool) {
+        self.epoch = self.epoch.max(identity.epoch);
+        let known = Known {
+            uuid: identity.mountpath.clone(),
+            epoch: identity.epoch,
+            standing,
+            given,
+            why: String::new(),
+            any: false,
+            replaced: false,
+        };
         self.mountpaths.insert(key(path), known);
+    }
+
+    /// Remembers what becomes of a known disk.
+    pub(crate) fn set(&mut self, path: &Path, standing: Standing) {
+        if let Some(known) = self.mountpaths.get_mut(&key(path)) {
+            known.standing = standing;
+        }
+    }
+
+    /// Remembers that a disk is out of service.
+    pub(crate) fn disable(&mut self, path: &Path, why: &str, any: bool) {
+        if let Some(known) = self.mountpaths.get_mut(&key(path)) {
+            (known.standing, known.why, known.any) = (Standing::Disabled, why.to_owned(), any);
+        }
+    }
+
+    /// Whether a disk is remembered that could be said to be out of service.
+    pub(crate) fn knows(&self, path: &Path) -> bool {
+        self.mountpaths.get(&key(path)).is_some_and(|known| !known.replaced)
     }
 
     /// Writes it durably: the new file replaces the old one in one step.
@@ -114,7 +275,7 @@ fn is_marked(path: &Path) -> bool {
 
 /// Whether any file is beneath a bucket's directory; these, and no others, begin with `@` (docs/FORMAT.md). A path
 /// where nothing is holds none.
-fn holds_objects(root: &Path) -> Result<bool, NodeError> {
+pub(crate) fn holds_objects(root: &Path) -> Result<bool, NodeError> {
     let mut dirs = vec![root.to_owned()];
     while let Some(dir) = dirs.pop() {
         let failed = |error| NodeError::Io { what: dir.display().to_string(), error };
@@ -140,6 +301,10 @@ fn holds_objects(root: &Path) -> Result<bool, NodeError> {
 mod tests {
     use super::*;
 
+    fn identity(epoch: u64) -> Identity {
+        Identity { cluster: "c".into(), node: "n".into(), mountpath: "m".into(), format: 1, epoch }
+    }
+
     #[test]
     fn known_disks_are_expected_as_they_were() {
         let dir = tempfile::tempdir().unwrap();
@@ -148,12 +313,15 @@ mod tests {
         let mut registry = Registry::read(dir.path()).unwrap();
         let first = registry.expect(&disk, "c", "n");
         assert!(first.create && first.mountpath.is_some() && first.epoch_min == 0);
-        let identity =
-            Identity { cluster: "c".into(), node: "n".into(), mountpath: "m".into(), format: 1, epoch: 3 };
-        registry.note(&disk, &identity);
+        registry.note(&disk, &identity(3), Standing::Attached, true);
         registry.write(dir.path()).unwrap();
-        let again = Registry::read(dir.path()).unwrap().expect(&disk, "c", "n");
-        assert_eq!((again.mountpath.as_deref(), again.epoch_min, again.create), (Some("m"), 3, false));
+        let mut again = Registry::read(dir.path()).unwrap();
+        let expected = again.expect(&disk, "c", "n");
+        assert_eq!(
+            (expected.mountpath.as_deref(), expected.epoch_min, expected.create),
+            (Some("m"), 3, false)
+        );
+        assert_eq!(again.next_epoch(), 4, "no epoch is used twice");
         // A disk that says who it is, at a path that is new to the node: its own word counts.
         let moved = dir.path().join("mp2");
         fs::create_dir_all(moved.join(".weir")).unwrap();
@@ -162,46 +330,72 @@ mod tests {
     }
 
     #[test]
-    fn another_set_of_disks_is_refused_while_there_are_objects() {
+    fn copies_count_as_even_where_somebody_wrote_down_that_they_are() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = |name: &str| dir.path().join(name);
-        let attached = |names: &[&str]| {
-            let mut registry = Registry::default();
-            for name in names {
-                fs::create_dir_all(disk(name).join(".weir")).unwrap();
-                fs::write(disk(name).join(".weir/identity"), "").unwrap();
-                let identity = Identity {
-                    cluster: "c".into(),
-                    node: "n".into(),
-                    mountpath: (*name).into(),
-                    format: 1,
-                    epoch: 1,
-                };
-                registry.note(&disk(name), &identity);
-            }
-            registry
-        };
-        let check = |known: &[&str], configured: &[&str]| {
-            let mut registry = attached(known);
-            let paths: Vec<_> = configured.iter().map(|name| disk(name)).collect();
-            registry.settle(&paths).map(|()| registry.mountpaths.len()).map_err(|e| e.to_string())
-        };
-        assert_eq!(check(&[], &["a", "b"]), Ok(0), "a first start");
-        assert_eq!(check(&["a", "b"], &["b", "a"]), Ok(2), "order means nothing");
-        assert_eq!(check(&["a", "b"], &["a", "c"]), Ok(1), "nothing is stored");
-        fs::create_dir_all(disk("b/@ais/bucket/%ob/deep")).unwrap();
-        assert_eq!(check(&["a", "b"], &["a"]), Ok(1), "directories hold nothing");
-        fs::write(disk("b/@ais/bucket/%ob/deep/object"), "").unwrap();
-        for configured in [&["a"][..], &["b"], &["a", "b", "c"], &["a", "c"], &["a", "b/"]] {
-            let error = check(&["a", "b"], configured).unwrap_err();
-            assert!(error.contains("holds objects") && error.contains("expected"), "{error}");
+        let mut registry = Registry::read(dir.path()).unwrap();
+        assert!(registry.even, "a new node has none");
+        fs::write(dir.path().join(FILE), "epoch = 3\n").unwrap();
+        assert!(!Registry::read(dir.path()).unwrap().even, "nobody knows");
+        for even in [false, true] {
+            registry.even = even;
+            registry.write(dir.path()).unwrap();
+            assert_eq!(Registry::read(dir.path()).unwrap().even, even);
         }
-        assert_eq!(check(&["a", "b"], &["a", "b"]), Ok(2));
-        fs::remove_file(disk("b/@ais/bucket/%ob/deep/object")).unwrap();
-        let mut registry = attached(&["a", "b"]);
-        fs::remove_dir_all(disk("b")).unwrap();
-        let error = registry.settle(&[disk("a")]).unwrap_err().to_string();
-        assert!(error.contains("is not there"), "{error}");
+    }
+
+    #[test]
+    fn objects_of_an_earlier_membership_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("mp1");
+        fs::create_dir(&disk).unwrap();
+        let mut registry = Registry::default();
+        let disks = [disk.clone()];
+        registry.refuse_earlier_membership(&disks).unwrap();
+        fs::create_dir_all(disk.join("@ais/b/%ob")).unwrap();
+        registry.refuse_earlier_membership(&disks).unwrap();
+        fs::write(disk.join("@ais/b/%ob/o"), "o").unwrap();
+        let refused = registry.refuse_earlier_membership(&disks).unwrap_err();
+        assert!(refused.to_string().contains("earlier membership"), "{refused}");
+        // A node that knows the disk is still a member.
+        registry.note(&disk, &identity(3), Standing::Attached, true);
+        registry.refuse_earlier_membership(&disks).unwrap();
+    }
+
+    #[test]
+    fn what_becomes_of_disks_at_a_start() {
+        use Standing::{Attached, Detached, Detaching, Disabled, Removed};
+        let check =
+            |known: &[(&str, Standing, bool)], told: &[&str], open: &[(&str, Standing)], settled: bool| {
+                let mut registry = Registry::default();
+                for (path, standing, given) in known {
+                    registry.note(Path::new(path), &identity(1), *standing, *given);
+                }
+                let told: Vec<_> = told.iter().map(PathBuf::from).collect();
+                let got = registry.begin(&told);
+                let open: Vec<_> =
+                    open.iter().map(|(path, standing)| (PathBuf::from(path), *standing)).collect();
+                assert_eq!((got, registry.settled), (open, settled), "{known:?} {told:?}");
+            };
+        check(&[], &["/b", "/a"], &[("/a", Attached), ("/b", Attached)], true);
+        let both = [("/a", Attached, true), ("/b", Attached, true)];
+        check(&both, &["/b", "/a"], &[("/a", Attached), ("/b", Attached)], true);
+        check(&both, &["/a"], &[("/a", Attached), ("/b", Removed)], false);
+        check(&both[..1], &["/a", "/b"], &[("/a", Attached), ("/b", Attached)], false);
+        check(&[both[0], ("/b", Attached, false)], &["/a"], &[("/a", Attached), ("/b", Attached)], true);
+        check(
+            &[both[0], ("/b", Removed, false)],
+            &["/a", "/b"],
+            &[("/a", Attached), ("/b", Attached)],
+            false,
+        );
+        check(
+            &[both[0], ("/b", Detaching, true)],
+            &["/a", "/b"],
+            &[("/a", Attached), ("/b", Detaching)],
+            false,
+        );
+        check(&[both[0], ("/b", Disabled, true)], &["/a", "/b"], &[("/a", Attached)], true);
+        check(&[both[0], ("/b", Detached, true)], &["/a", "/b"], &[("/a", Attached)], true);
     }
 
     #[test]
@@ -211,10 +405,21 @@ mod tests {
         let text = format!("[mountpaths.{:?}]\nuuid = \"m\"\nepoch = 3\n", key(&disk));
         fs::write(dir.path().join(FILE), &text).unwrap();
         assert!(!Registry::read(dir.path()).unwrap().expect(&disk, "c", "n").create);
-        fs::write(dir.path().join(FILE), text + "replaced = true\n").unwrap();
+        fs::write(dir.path().join(FILE), text + "standing = \"disabled\"\nreplaced = true\n").unwrap();
         let mut registry = Registry::read(dir.path()).unwrap();
-        registry.settle(std::slice::from_ref(&disk)).unwrap();
+        assert_eq!(registry.begin(std::slice::from_ref(&disk)), [(disk.clone(), Standing::Attached)]);
         let expected = registry.expect(&disk, "c", "n");
         assert!(expected.create && expected.epoch_min == 0 && expected.mountpath.as_deref() != Some("m"));
+    }
+
+    #[test]
+    fn objects_are_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("@ais/bucket/%ob/deep")).unwrap();
+        assert!(!holds_objects(dir.path()).unwrap(), "directories hold nothing");
+        fs::write(dir.path().join("journal"), "").unwrap();
+        assert!(!holds_objects(dir.path()).unwrap(), "not a bucket's");
+        fs::write(dir.path().join("@ais/bucket/%ob/deep/object"), "").unwrap();
+        assert!(holds_objects(dir.path()).unwrap());
     }
 }

@@ -31,3 +31,10 @@ impl StopSignals {
         tracing::info!("signal {}: stopping; another one stops at once", signal.unwrap_or_default());
     }
 }
+
+/// Asks this process to stop as an operator's signal would: it drains, then ends.
+pub fn ask_to_stop() {
+    if let Err(error) = signal_hook::low_level::raise(SIGTERM) {
+        tracing::error!("the end of this process was asked for, and does not come: {error}");
+    }
+}

@@ -8,8 +8,8 @@ mod http;
 
 use std::process::Command;
 
-use history::check::{Verdict, check};
-use history::workload;
+use history::{Pair, workload};
+use weir_lincheck::{Verdict, check};
 
 /// Shards of the node.
 const SHARDS: usize = 4;
@@ -33,7 +33,7 @@ fn linearizable() {
     let (mut done, mut rounds) = (0, 0);
     while done < operations {
         for history in workload::round(&node, rounds, ROUND / workload::CLIENTS as u64) {
-            match check(&history) {
+            match check::<Pair>(&history, &[]) {
                 Verdict::Linearizable => done += history.len() as u64,
                 Verdict::Violation(at) => {
                     let from = at.saturating_sub(20);

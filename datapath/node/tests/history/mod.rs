@@ -3,8 +3,29 @@
 //! A name is a register: an object with a value, a note (custom metadata set later) and a version, or none. Names come in
 //! pairs, since a rename touches two. Every write has a value of its own, so that a read tells which write it saw.
 
-pub(crate) mod check;
+#[cfg(test)]
+mod tests;
 pub(crate) mod workload;
+
+use weir_lincheck::Model;
+
+/// An operation on a pair, in nanoseconds since the history's begin.
+pub(crate) type Operation = weir_lincheck::Operation<What>;
+
+/// A pair of names, both absent in the beginning.
+pub(crate) struct Pair;
+
+impl Model for Pair {
+    type What = What;
+    type State = State;
+    type Stage = Stage;
+    const BEGUN: Stage = Stage::Begun;
+    const DONE: Stage = Stage::Done;
+
+    fn step(what: &What, stage: Stage, state: &State) -> Option<(Stage, State)> {
+        step(what, stage, state)
+    }
+}
 
 /// What a name holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -48,14 +69,6 @@ pub(crate) enum What {
     },
 }
 
-/// An operation as a client saw it, in nanoseconds since the history's begin.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Operation {
-    pub(crate) begun: u64,
-    pub(crate) ended: u64,
-    pub(crate) what: What,
-}
-
 /// How far an operation has come: most have one step.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Stage {
@@ -68,7 +81,7 @@ pub(crate) enum Stage {
 }
 
 /// The next step of an operation from a state, if it could have happened there.
-pub(crate) fn step(what: &What, stage: Stage, state: &State) -> Option<(Stage, State)> {
+fn step(what: &What, stage: Stage, state: &State) -> Option<(Stage, State)> {
     let next_version = |old: Option<Held>| old.map_or(1, |h| h.version + 1);
     let mut after = *state;
     match (*what, stage) {
