@@ -91,7 +91,7 @@ impl Bench {
             disk.reset()?;
             from = replay::apply_durable(log, from, point.until, |at, data| disk.put_base(at, data))?;
             let put = |at, data: &[u8]| disk.put(at, data);
-            replay::apply_survivors(log, point.until, point.seed, plan.fs.sector_bytes(), put)?;
+            replay::apply_survivors(log, point.until, point.seed, plan.fs.tears(), put)?;
             write_allowed(&self.allowed, &history.allowed(point.until))?;
             checked.push((point, self.ask(plan, checker)?));
         }

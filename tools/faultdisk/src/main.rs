@@ -12,6 +12,7 @@ use weir_faultdisk::fuse::Served;
 use weir_faultdisk::history::{History, read_allowed};
 use weir_faultdisk::log::Log;
 use weir_faultdisk::posix::{self, Plant};
+use weir_faultdisk::replay::Tears;
 use weir_faultdisk::rig::{self, Fs};
 use weir_faultdisk::{RigError, bench, ctl, replay};
 
@@ -48,6 +49,9 @@ enum Command {
         /// Bytes that the disk writes whole
         #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..))]
         sector: u64,
+        /// Bytes at the disk's beginning within which no write is torn
+        #[arg(long, default_value_t = 0)]
+        head: u64,
     },
     /// Record a workload, then check the disk of many moments; a second time with the next seed, until there are enough
     Crash {
@@ -161,7 +165,9 @@ fn run(command: Command) -> Result<ExitCode, RigError> {
             say(&reply);
             Ok(ExitCode::from(u8::from(!reply.starts_with("ok"))))
         }
-        Command::Replay { log, img_out, until, seed, sector } => rebuild(&log, &img_out, until, seed, sector),
+        Command::Replay { log, img_out, until, seed, sector, head } => {
+            rebuild(&log, &img_out, until, seed, Tears { sector, head })
+        }
         Command::Crash { run, images, images_of_a_run, keep, check, must_find, workload } => {
             let programs = Programs { workload, check: shell(check) };
             crash_runs(&run.plan(images), &programs, images_of_a_run, keep, must_find)
@@ -209,13 +215,13 @@ fn shell(line: OsString) -> Vec<OsString> {
     vec!["sh".into(), "-c".into(), line]
 }
 
-fn rebuild(log: &Path, out: &Path, until: u64, seed: u64, sector: u64) -> Result<ExitCode, RigError> {
+fn rebuild(log: &Path, out: &Path, until: u64, seed: u64, tears: Tears) -> Result<ExitCode, RigError> {
     use std::os::unix::fs::FileExt;
     let log = Log::open(log)?;
     let image = std::fs::File::create(out).map_err(RigError::io("create", out))?;
     let put = |at, data: &[u8]| image.write_all_at(data, at).map_err(RigError::io("write", out));
     replay::apply_durable(&log, 0, until, put)?;
-    replay::apply_survivors(&log, until, seed, sector, put)?;
+    replay::apply_survivors(&log, until, seed, tears, put)?;
     // A sparse end is part of the disk.
     let end = log.records().iter().map(|r| r.offset + u64::from(r.len)).max().unwrap_or(0);
     let size = image.metadata().map_err(RigError::io("stat", out))?.len().max(end).next_multiple_of(1 << 20);

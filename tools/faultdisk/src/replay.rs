@@ -11,6 +11,22 @@ use crate::rng::Rng;
 const KEPT_PERCENT: u64 = 40;
 const TORN_PERCENT: u64 = 20;
 
+/// Where the disk may tear a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tears {
+    /// Bytes of a sector, which is written whole or not at all.
+    pub sector: u64,
+    /// Bytes at the disk's beginning within which nothing is torn.
+    pub head: u64,
+}
+
+impl Tears {
+    /// Anywhere between two sectors of so many bytes.
+    pub fn between(sector: u64) -> Self {
+        Self { sector, head: 0 }
+    }
+}
+
 /// A piece of a write that reached the medium although no flush made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survivor {
@@ -26,9 +42,8 @@ pub fn durable(log: &Log, until: u64) -> usize {
     seen.iter().rposition(|r| r.kind == Kind::Flush).map_or(0, |i| i + 1)
 }
 
-/// What of the writes after the last flush survives, in the order in which to apply it. The disk writes each of its
-/// sectors (in bytes) whole or not at all.
-pub fn survivors(log: &Log, until: u64, seed: u64, sector: u64) -> Vec<Survivor> {
+/// What of the writes after the last flush survives, in the order in which to apply it.
+pub fn survivors(log: &Log, until: u64, seed: u64, tears: Tears) -> Vec<Survivor> {
     let mut rng = Rng::new(seed ^ until.wrapping_mul(0x5851_f42d_4c95_7f2d));
     let from = durable(log, until);
     let to = log.records().len().min(until as usize);
@@ -43,9 +58,10 @@ pub fn survivors(log: &Log, until: u64, seed: u64, sector: u64) -> Vec<Survivor>
         if roll < KEPT_PERCENT {
             kept.push(Survivor { record, len: record.len });
         } else if roll < KEPT_PERCENT + TORN_PERCENT {
-            let first = record.offset / sector;
-            let sectors = (record.offset + u64::from(record.len)).div_ceil(sector) - first;
-            let end = (first + rng.below(sectors)) * sector;
+            let first = record.offset / tears.sector;
+            let sectors = (record.offset + u64::from(record.len)).div_ceil(tears.sector) - first;
+            let end = (first + rng.below(sectors)) * tears.sector;
+            let end = if end < tears.head { 0 } else { end };
             kept.push(Survivor { record, len: end.saturating_sub(record.offset) as u32 });
         }
     }
@@ -71,10 +87,10 @@ pub fn apply_survivors(
     log: &Log,
     until: u64,
     seed: u64,
-    sector: u64,
+    tears: Tears,
     mut put: impl FnMut(u64, &[u8]) -> Result<(), RigError>,
 ) -> Result<(), RigError> {
-    for s in survivors(log, until, seed, sector) {
+    for s in survivors(log, until, seed, tears) {
         let data = log.data(&s.record)?;
         put(s.record.offset, &data[..s.len as usize])?;
     }
@@ -114,8 +130,8 @@ mod tests {
         let check = |sector: u64, torn_expected: std::ops::Range<usize>| {
             let (mut kept, mut torn, mut dropped) = (0, 0, 0);
             for seed in 0..200 {
-                let found = survivors(&log, 22, seed, sector);
-                assert_eq!(found, survivors(&log, 22, seed, sector), "the seed decides");
+                let found = survivors(&log, 22, seed, Tears::between(sector));
+                assert_eq!(found, survivors(&log, 22, seed, Tears::between(sector)), "the seed decides");
                 assert!(found.iter().all(|s| (3..=22).contains(&s.record.seq)));
                 assert!(found.iter().all(|s| u64::from(s.len) % sector == 0));
                 assert!(seed % 4 != 0 || found.is_empty());
@@ -142,14 +158,15 @@ mod tests {
         w.write(1024, &[1; 8192]).unwrap();
         let log = Log::open(&path).unwrap();
         let lens: std::collections::BTreeSet<u32> =
-            (0..400).flat_map(|seed| survivors(&log, 1, seed, 4096)).map(|s| s.len).collect();
+            (0..400).flat_map(|seed| survivors(&log, 1, seed, Tears::between(4096))).map(|s| s.len).collect();
         assert_eq!(lens.into_iter().collect::<Vec<_>>(), [0, 3072, 7168, 8192]);
     }
 
     #[test]
     fn order_is_one_of_chance() {
         let (_dir, log) = sample();
-        let seqs: Vec<u64> = survivors(&log, 22, 1, 512).iter().map(|s| s.record.seq).collect();
+        let seqs: Vec<u64> =
+            survivors(&log, 22, 1, Tears::between(512)).iter().map(|s| s.record.seq).collect();
         assert!(!seqs.is_sorted(), "{seqs:?}");
     }
 
@@ -163,9 +180,26 @@ mod tests {
         let log = Log::open(&path).unwrap();
         let mut ends = std::collections::BTreeSet::new();
         for seed in 0..400 {
-            ends.extend(survivors(&log, 2, seed, 4096).iter().map(|s| (s.record.seq, s.len)));
+            ends.extend(survivors(&log, 2, seed, Tears::between(4096)).iter().map(|s| (s.record.seq, s.len)));
         }
         let expected = [(1, 0), (1, 1024), (1, 5120), (1, 9216), (1, 10_240), (2, 0), (2, 512)];
+        assert_eq!(ends.into_iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_head_is_whole_or_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut w = Writer::create(&path).unwrap();
+        w.write(0, &[1; 8192]).unwrap();
+        w.write(16384, &[1; 1024]).unwrap();
+        let log = Log::open(&path).unwrap();
+        let mut ends = std::collections::BTreeSet::new();
+        for seed in 0..1000 {
+            let found = survivors(&log, 2, seed, Tears { sector: 1024, head: 4096 });
+            ends.extend(found.iter().map(|s| (s.record.seq, s.len)));
+        }
+        let expected = [(1, 0), (1, 4096), (1, 5120), (1, 6144), (1, 7168), (1, 8192), (2, 0), (2, 1024)];
         assert_eq!(ends.into_iter().collect::<Vec<_>>(), expected);
     }
 }

@@ -1,6 +1,7 @@
 //! The parts of the rig that belong to the system: loop devices, file systems, mounts. Each cleans up when dropped.
 
 use crate::RigError;
+use crate::replay::Tears;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,13 +25,14 @@ impl Fs {
         }
     }
 
-    /// Bytes that the disk must write whole for this file system to recover by itself. XFS marks a metadata block by
+    /// Where the disk may tear a write so that this file system still recovers by itself. XFS marks a metadata block by
     /// the log position of its last change, in the block's first bytes, and leaves a block that is marked as new as it
-    /// is: torn within the block it refuses the mount. ext4 replays whole blocks.
-    pub fn sector_bytes(self) -> u64 {
+    /// is: torn within the block it refuses the mount. ext4 replays whole blocks, but for the superblock in its first
+    /// block: that is written in place, bears a checksum and is read before anything is replayed.
+    pub fn tears(self) -> Tears {
         match self {
-            Self::Xfs => 4096,
-            Self::Ext4 => 512,
+            Self::Xfs => Tears::between(4096),
+            Self::Ext4 => Tears { sector: 512, head: 4096 },
         }
     }
 

@@ -33,12 +33,16 @@ pub enum Verdict {
 /// Carries out a call. What it has to say goes to standard output, or to files.
 pub fn execute(cli: LoadCli) -> Result<Verdict, LoadError> {
     let (plan, output) = match &cli.command {
-        LoadCommand::Get(args) => (args.plan(Mode::Get)?, &args.output),
-        LoadCommand::Put(args) => (args.plan(Mode::Put)?, &args.output),
-        LoadCommand::List(args) => (args.plan(Mode::List)?, &args.output),
-        LoadCommand::Mixed(args) => (args.load.plan(Mode::Mixed(args.write_share.0))?, &args.load.output),
-        LoadCommand::Range(args) => (args.load.plan(Mode::Range(args.range_size.0))?, &args.load.output),
-        LoadCommand::Litmus(args) => return litmus(&args.litmus()?, &args.output),
+        LoadCommand::Get(args) => (args.plan(Mode::Get)?, &args.common.output),
+        LoadCommand::Put(args) => (args.plan(Mode::Put)?, &args.common.output),
+        LoadCommand::List(args) => (args.plan(Mode::List)?, &args.common.output),
+        LoadCommand::Mixed(args) => {
+            (args.load.plan(Mode::Mixed(args.write_share.0))?, &args.load.common.output)
+        }
+        LoadCommand::Range(args) => {
+            (args.load.plan(Mode::Range(args.range_size.0))?, &args.load.common.output)
+        }
+        LoadCommand::Litmus(args) => return litmus(&args.litmus()?, &args.common.output),
     };
     one(&plan, output)
 }

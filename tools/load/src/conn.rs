@@ -51,6 +51,8 @@ pub(crate) struct Watch {
     /// The socket that is waited for, and its low-water mark.
     socket: RefCell<Option<(i32, LowWater)>>,
     expired: Cell<bool>,
+    /// Bytes of bodies that came and were not counted yet.
+    arrived: Cell<u64>,
 }
 
 /// Bytes that must have come before a socket counts as readable, as the kernel has it.
@@ -66,6 +68,11 @@ impl Watch {
     pub(crate) fn end(&self) {
         self.begun.set(None);
         self.deadline.set(None);
+    }
+
+    /// Bytes of bodies that came since this was last asked.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived.take()
     }
 
     /// Lets any byte wake a request that takes long, and ends the socket of one that takes too long: whoever waits for it is told.
@@ -312,6 +319,7 @@ impl Conn {
         if !discard {
             sink.take(room.get(..got).unwrap_or_default())?;
         }
+        self.watch.arrived.update(|all| all + got as u64);
         Ok(Some(got as u64))
     }
 
@@ -328,6 +336,7 @@ impl Conn {
             decoder.took(data);
             self.start += framing + data;
             all += data as u64;
+            self.watch.arrived.update(|all| all + data as u64);
             if end {
                 return Ok(all);
             }
@@ -342,6 +351,7 @@ impl Conn {
         let len = (self.end - self.start).min(usize::try_from(max).unwrap_or(usize::MAX));
         sink.take(self.buffer.get(self.start..self.start + len).unwrap_or_default())?;
         self.start += len;
+        self.watch.arrived.update(|all| all + len as u64);
         Ok(len as u64)
     }
 

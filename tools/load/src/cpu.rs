@@ -30,21 +30,11 @@ impl Sample {
     pub(crate) fn take(pids: &[i32]) -> Result<Self, LoadError> {
         let tick = 1.0 / ticks_per_second();
         let one = |pid: &i32| {
-            let path = PathBuf::from(format!("/proc/{pid}/stat"));
-            let text = std::fs::read_to_string(&path).map_err(|e| LoadError::Proc {
-                path: path.clone(),
-                expected: "a running process",
-                got: e.to_string(),
-            })?;
-            let expected = "the figures of a process";
-            let ticks = process_ticks(&text).ok_or(LoadError::Proc { path, expected, got: text })?;
+            let (path, text) = process_file(*pid, "stat")?;
+            let ticks = figure(path, text, "the figures of a process", process_ticks)?;
             Ok((*pid, ticks as f64 * tick))
         };
-        let path = PathBuf::from("/proc/stat");
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| LoadError::File { path: path.clone(), error })?;
-        let expected = "a line of all CPUs together";
-        let softirq = softirq_ticks(&text).ok_or(LoadError::Proc { path, expected, got: text })?;
+        let softirq = machine_figure("/proc/stat", "a line of all CPUs together", softirq_ticks)?;
         Ok(Self {
             servers: pids.iter().map(one).collect::<Result<_, LoadError>>()?,
             softirq: softirq as f64 * tick,
@@ -57,6 +47,37 @@ impl Sample {
         let servers = servers.map(|((pid, now), (_, before))| (*pid, (now - before).max(0.0)));
         (servers.collect(), (self.softirq - earlier.softirq).max(0.0))
     }
+}
+
+/// What /proc tells of a process, and where.
+fn process_file(pid: i32, name: &str) -> Result<(PathBuf, String), LoadError> {
+    let path = PathBuf::from(format!("/proc/{pid}/{name}"));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(e) => Err(LoadError::Proc { path, expected: "a running process", got: e.to_string() }),
+    }
+}
+
+/// What `find` finds in a file that tells of the whole machine.
+fn machine_figure(
+    path: &str,
+    expected: &'static str,
+    find: fn(&str) -> Option<u64>,
+) -> Result<u64, LoadError> {
+    let path = PathBuf::from(path);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => figure(path, text, expected, find),
+        Err(error) => Err(LoadError::File { path, error }),
+    }
+}
+
+fn figure(
+    path: PathBuf,
+    text: String,
+    expected: &'static str,
+    find: fn(&str) -> Option<u64>,
+) -> Result<u64, LoadError> {
+    find(&text).ok_or(LoadError::Proc { path, expected, got: text })
 }
 
 fn ticks_per_second() -> f64 {
@@ -77,15 +98,10 @@ fn softirq_ticks(stat: &str) -> Option<u64> {
 
 /// RAM of the node that a process is: its cgroup's limit, or the machine's memory where it has none; in bytes.
 pub fn memory_of(pid: i32) -> Result<u64, LoadError> {
-    let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
-    let text = std::fs::read_to_string(&path).map_err(|e| LoadError::Proc {
-        path: path.clone(),
-        expected: "a running process",
-        got: e.to_string(),
-    })?;
+    let (_, text) = process_file(pid, "cgroup")?;
     let group = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
     let mut dir = PathBuf::from("/sys/fs/cgroup").join(group.trim_start_matches('/'));
-    let mut least = machine_memory()?;
+    let mut least = machine_figure("/proc/meminfo", "MemTotal in kB", memory_total)?;
     // A limit of any group above holds as well.
     loop {
         let limit = std::fs::read_to_string(dir.join("memory.max")).ok();
@@ -96,13 +112,6 @@ pub fn memory_of(pid: i32) -> Result<u64, LoadError> {
             return Ok(least);
         }
     }
-}
-
-fn machine_memory() -> Result<u64, LoadError> {
-    let path = PathBuf::from("/proc/meminfo");
-    let text =
-        std::fs::read_to_string(&path).map_err(|error| LoadError::File { path: path.clone(), error })?;
-    memory_total(&text).ok_or(LoadError::Proc { path, expected: "MemTotal in kB", got: text })
 }
 
 fn memory_total(meminfo: &str) -> Option<u64> {

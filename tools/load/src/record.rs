@@ -63,11 +63,19 @@ pub(crate) struct Record {
     /// How late requests of an open loop were sent.
     pub(crate) late: Histogram<u64>,
     pub(crate) failures: Failures,
+    /// Bytes of content that came, also with answers that did not end in this time.
+    pub(crate) arrived: u64,
 }
 
 impl Record {
     pub(crate) fn new() -> Self {
-        Self { reads: Tally::new(), writes: Tally::new(), late: histogram(), failures: Failures::default() }
+        Self {
+            reads: Tally::new(),
+            writes: Tally::new(),
+            late: histogram(),
+            failures: Failures::default(),
+            arrived: 0,
+        }
     }
 
     pub(crate) fn success(
@@ -94,6 +102,7 @@ impl Record {
         self.writes.add(&other.writes);
         combine(&mut self.late, &other.late);
         self.failures.add(&other.failures);
+        self.arrived += other.arrived;
     }
 
     /// Begins anew.
@@ -104,6 +113,7 @@ impl Record {
         }
         self.late.reset();
         self.failures = Failures::default();
+        self.arrived = 0;
     }
 
     pub(crate) fn requests(&self) -> u64 {

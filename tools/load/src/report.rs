@@ -51,6 +51,8 @@ pub struct Report {
     pub errors: u64,
     /// Content that went or came with those that succeeded.
     pub bytes: u64,
+    /// Content that came within the measurement, also with requests that did not end in it.
+    pub arrived_bytes: u64,
     /// Of those that succeeded.
     pub requests_per_second: f64,
     /// Of content.
@@ -174,6 +176,8 @@ pub struct Row {
     pub errors: u64,
     /// Content.
     pub bytes: u64,
+    /// Content that came, also with requests that did not end in this second.
+    pub arrived_bytes: u64,
     /// Per second.
     pub requests_per_second: f64,
     /// Of content.
@@ -208,6 +212,7 @@ impl Row {
             requests: record.requests(),
             errors: record.failures.all(),
             bytes: record.bytes(),
+            arrived_bytes: record.arrived,
             requests_per_second: rounded(record.requests() as f64 / width),
             gib_per_second: gib(record.bytes()) / width,
             latency_us: Latency::of(&record.latency()),
@@ -275,6 +280,7 @@ impl Report {
             requests: 0,
             errors: 0,
             bytes: 0,
+            arrived_bytes: 0,
             requests_per_second: 0.0,
             gib_per_second: 0.0,
             latency_us: Latency::default(),
@@ -303,6 +309,7 @@ impl Report {
         self.requests = record.requests();
         self.errors = record.failures.all();
         self.bytes = record.bytes();
+        self.arrived_bytes = record.arrived;
         self.requests_per_second = rounded(self.requests as f64 / divisor);
         self.gib_per_second = gib(self.bytes) / divisor;
         self.latency_us = Latency::of(&all);

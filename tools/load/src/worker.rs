@@ -137,11 +137,12 @@ impl Worker {
             let connection = Connection { books: books.clone(), pacer: pacer.clone(), slot, picker };
             connections.push(monoio::spawn(connection.run(self.begin)));
         }
-        let mut clock = Clock { books: &books, seconds: &self.seconds, cpu: None, used: None, number: 0 };
+        let (books, seconds) = (&books, &self.seconds);
+        let mut clock = Clock { books, seconds, watches: &watches, cpu: None, used: None, number: 0 };
         for connection in &mut connections {
             while !connection.is_finished() && clock.waits() {
                 drop(timeout(TURN, &mut *connection).await);
-                clock.turn(&watches, pacer.as_deref());
+                clock.turn(pacer.as_deref());
             }
         }
         let (cpu, wall) = clock.close();
@@ -177,6 +178,8 @@ fn pin(cpus: &[usize], thread: usize) -> Result<(), String> {
 struct Clock<'b> {
     books: &'b Rc<Books>,
     seconds: &'b SyncSender<Second>,
+    /// Those of its connections.
+    watches: &'b [Rc<Watch>],
     /// CPU time of this thread when the measurement began, and when that was seen.
     cpu: Option<(Duration, Instant)>,
     /// What it used, once the measurement is over.
@@ -191,13 +194,14 @@ impl Clock<'_> {
         Instant::now() < self.books.until.get() + Duration::from_secs(LOAD_DRAIN_SECONDS_MAX)
     }
 
-    fn turn(&mut self, watches: &[Rc<Watch>], pacer: Option<&Pacer>) {
+    fn turn(&mut self, pacer: Option<&Pacer>) {
         let now = Instant::now();
         if self.books.common.stop.load(Ordering::Relaxed) && now < self.books.until.get() {
             self.books.until.set(now);
             pacer.inspect(|pacer| pacer.finish(now));
         }
-        watches.iter().for_each(|watch| watch.look(now));
+        self.watches.iter().for_each(|watch| watch.look(now));
+        self.count_arrived(now);
         if now >= self.books.from && self.cpu.is_none() {
             self.cpu = Some((cpu::of_this_thread(), now));
         }
@@ -205,6 +209,14 @@ impl Clock<'_> {
             self.stop_counting(now);
         } else if now >= self.books.from + Duration::from_secs(self.number + 1) {
             self.send();
+        }
+    }
+
+    /// Enters what came since the last turn, which the measurement may have begun or ended within.
+    fn count_arrived(&self, now: Instant) {
+        let arrived: u64 = self.watches.iter().map(|watch| watch.arrived()).sum();
+        if now >= self.books.from && self.used.is_none() {
+            self.books.second.borrow_mut().arrived += arrived;
         }
     }
 
@@ -230,6 +242,7 @@ impl Clock<'_> {
         if now < self.books.until.get() {
             self.books.until.set(now);
         }
+        self.count_arrived(now);
         self.stop_counting(now);
         self.send();
         self.books.total.borrow_mut().add(&self.books.second.replace(Record::new()));

@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::{AccessArgs, LoadArgs, OutputArgs, Time};
+use super::{CommonArgs, LoadArgs, Time};
 use crate::error::LoadError;
 use crate::litmus::Litmus;
 use crate::names::Order;
@@ -40,39 +40,15 @@ pub struct LitmusArgs {
     /// Connections, all threads together
     #[arg(long, short, default_value_t = 64)]
     pub connections: usize,
-    /// Threads
-    #[arg(long, short, default_value_t = 1)]
-    pub threads: usize,
-    /// CPUs to pin the threads to, in turn
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub cpu: Vec<usize>,
     /// Time of each mixed phase; the phase that writes takes what the set takes
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub duration: Time,
     /// Time before each mixed phase
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub warmup: Time,
-    /// Of order, sizes and content
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Compressibility of content, 1 to 1.6
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0)]
-    pub compressible: f64,
-    /// Compare every byte that comes
-    #[arg(long)]
-    pub verify: bool,
-    /// Time for one request
-    #[arg(long, value_name = "TIME", default_value = "60s")]
-    pub timeout: Time,
-    /// Process of a node on this machine whose CPU time is taken; repeated for several
-    #[arg(long, value_name = "PID")]
-    pub server_pid: Vec<i32>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "flattened")]
-    pub access: AccessArgs,
-    #[command(flatten)]
-    #[allow(missing_docs, reason = "flattened")]
-    pub output: OutputArgs,
+    pub common: CommonArgs,
 }
 
 impl LitmusArgs {
@@ -109,25 +85,17 @@ impl LitmusArgs {
             bucket: Some(self.bucket.clone()),
             size: Some(self.size.clone()),
             connections: self.connections,
-            threads: self.threads,
-            cpu: self.cpu.clone(),
             rate: None,
             stream_rate: None,
             duration: self.duration,
             warmup: self.warmup,
             operations: None,
             names: 1,
-            name_prefix: Some(format!("litmus-{}/", self.seed)),
+            name_prefix: Some(format!("litmus-{}/", self.common.seed)),
             order: Order::Sequential,
-            seed: self.seed,
             prefill: None,
-            verify: self.verify,
-            compressible: self.compressible,
-            timeout: self.timeout,
             page: 1,
-            server_pid: self.server_pid.clone(),
-            access: self.access.clone(),
-            output: self.output.clone(),
+            common: self.common.clone(),
         }
     }
 }

@@ -84,12 +84,6 @@ pub struct LoadArgs {
     /// Connections, all threads together
     #[arg(long, short, default_value_t = 16)]
     pub connections: usize,
-    /// Threads
-    #[arg(long, short, default_value_t = 1)]
-    pub threads: usize,
-    /// CPUs to pin the threads to, in turn: 1 or 1,2
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub cpu: Vec<usize>,
     /// Requests per second, sent whether earlier ones are answered or not; latency counts from when they were due
     #[arg(long, value_name = "N")]
     pub rate: Option<f64>,
@@ -114,12 +108,29 @@ pub struct LoadArgs {
     /// Order in which they are asked for
     #[arg(long, value_enum, default_value = "uniform")]
     pub order: Order,
-    /// Of order, sizes and content
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
     /// Write the first N objects before the measurement; without a number all of them
     #[arg(long, value_name = "N", num_args = 0..=1)]
     pub prefill: Option<Option<u64>>,
+    /// Names of one page of a listing
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub page: u64,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "flattened")]
+    pub common: CommonArgs,
+}
+
+/// Flags of a run of any kind, one cluster or several.
+#[derive(Args, Debug, Clone)]
+pub struct CommonArgs {
+    /// Threads
+    #[arg(long, short, default_value_t = 1)]
+    pub threads: usize,
+    /// CPUs to pin the threads to, in turn: 1 or 1,2
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub cpu: Vec<usize>,
+    /// Of order, sizes and content
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
     /// Compare every byte that comes
     #[arg(long)]
     pub verify: bool,
@@ -129,9 +140,6 @@ pub struct LoadArgs {
     /// Time for one request
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub timeout: Time,
-    /// Names of one page of a listing
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub page: u64,
     /// Process of a server on this machine whose CPU time is taken; repeated for several
     #[arg(long, value_name = "PID")]
     pub server_pid: Vec<i32>,
@@ -180,10 +188,11 @@ pub struct OutputArgs {
 impl LoadArgs {
     /// The plan that these flags mean for a mode.
     pub fn plan(&self, mode: Mode) -> Result<Plan, LoadError> {
-        if !(1.0..=COMPRESSIBLE_MAX).contains(&self.compressible) {
+        let common = &self.common;
+        if !(1.0..=COMPRESSIBLE_MAX).contains(&common.compressible) {
             return Err(LoadError::Usage(format!("--compressible: expected 1 to {COMPRESSIBLE_MAX}")));
         }
-        let access = &self.access;
+        let access = &common.access;
         let access_key = match (self.api, &access.access_key, &access.secret_key) {
             (Api::S3, Some(id), Some(secret)) => {
                 Some(AccessKey { id: id.clone(), secret: secret.clone(), region: access.region.clone() })
@@ -198,8 +207,8 @@ impl LoadArgs {
             bucket: self.bucket.clone().unwrap_or_default(),
             sizes: self.size.clone(),
             connections: self.connections,
-            threads: self.threads,
-            cpus: self.cpu.clone(),
+            threads: common.threads,
+            cpus: common.cpu.clone(),
             rate: self.rate,
             stream_rate: self.stream_rate.map(|bytes| bytes.0),
             warmup: self.warmup.0,
@@ -211,17 +220,17 @@ impl LoadArgs {
             operations: self.operations,
             prefill: self.prefill.map(|n| n.unwrap_or(self.names).min(self.names)),
             names: self.names,
-            prefix: self.name_prefix.clone().unwrap_or_else(|| format!("load-{}/", self.seed)),
+            prefix: self.name_prefix.clone().unwrap_or_else(|| format!("load-{}/", common.seed)),
             order: self.order,
-            seed: self.seed,
-            verify: self.verify,
-            compressible: self.compressible,
-            timeout: self.timeout.0,
+            seed: common.seed,
+            verify: common.verify,
+            compressible: common.compressible,
+            timeout: common.timeout.0,
             page: self.page,
             token: access.token.clone().filter(|_| self.api == Api::Ais),
             access_key,
             gateway: access.direct.clone(),
-            server_pids: self.server_pid.clone(),
+            server_pids: common.server_pid.clone(),
         }
         .checked()
     }

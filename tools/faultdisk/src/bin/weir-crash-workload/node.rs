@@ -52,7 +52,7 @@ impl Node {
         let (tell, outcome) = oneshot::channel();
         let reply = Box::new(move |result: Result<_, StoreError>| drop(tell.send(result)));
         let now_ns = EPOCH_NS + self.now.fetch_add(1, Ordering::Relaxed);
-        let request = Request { change, now_ns, reply };
+        let request = Request { change, together: None, now_ns, reply };
         self.changes.send(request).map_err(|_| "the committer's queue is full or closed")?;
         Ok(outcome.await.map_err(|_| "the committer ended")??)
     }
