@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{self, completion, create, evict, get, head, load, ls, put, rm, rmb, show, token};
+use crate::commands::{
+    self, cluster, completion, create, evict, get, head, job, load, ls, mountpath, put, rm, rmb, show, token,
+};
 use crate::error::ToolError;
 use crate::{playground, serve};
 
@@ -39,7 +41,7 @@ pub(crate) enum Command {
     /// Run a node on this machine to try things out, with a sample dataset in an S3 bucket behind it
     Playground(playground::PlaygroundArgs),
     /// Run a node from a configuration file
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Create buckets
     Create(create::CreateArgs),
     /// List buckets, or the objects of one
@@ -56,9 +58,17 @@ pub(crate) enum Command {
     Rmb(rmb::RmbArgs),
     /// Drop the local copies of remote objects
     Evict(evict::EvictArgs),
-    /// Show the cluster, or a bucket's properties
+    /// Show the cluster, a bucket's properties, or jobs
     #[command(subcommand)]
     Show(show::ShowCommand),
+    /// Wait until jobs have ended; fails if one of them did
+    Wait(job::WaitArgs),
+    /// Let another gateway lead; take nodes out and in
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Take disks of targets in and out while they serve
+    #[command(subcommand)]
+    Mountpath(mountpath::MountpathCommand),
     /// Put load on a server and measure what it bears
     Load(load::LoadArgs),
     /// Issue a bearer token with the key of a node on this machine
@@ -72,7 +82,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), ToolError> {
     let context = || commands::Context::new(&cli.common);
     match cli.command {
         Command::Playground(args) => playground::run(args),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Create(args) => create::run(&context()?, args),
         Command::Ls(args) => ls::run(&context()?, args),
         Command::Put(args) => put::run(&context()?, args),
@@ -82,6 +92,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), ToolError> {
         Command::Rmb(args) => rmb::run(&context()?, args),
         Command::Evict(args) => evict::run(&context()?, args),
         Command::Show(command) => show::run(&context()?, command),
+        Command::Wait(args) => job::wait(&context()?, &args),
+        Command::Cluster(command) => cluster::run(&context()?, command),
+        Command::Mountpath(command) => mountpath::run(&context()?, command),
         Command::Load(args) => load::run(&cli.common, args),
         Command::Token(args) => token::run(&context()?, args),
         Command::Completion(args) => completion::run(args),
@@ -119,9 +132,22 @@ mod tests {
         check("weir create ais://b/o", false);
         check("weir show cluster", true);
         check("weir show bucket s3://b", true);
+        check("weir show job", true);
+        check("weir show job copy-bck --all", true);
+        check("weir wait KQ6h9CHEObA CFWWdJfVhF4 --timeout 60", true);
+        check("weir wait", false);
         check("weir completion bash", true);
         check("weir playground --dir /tmp/x --port 8080 --mountpaths 2 --origin http://h", true);
+        check("weir playground --gateways 3 --targets 3 --mountpaths 2", true);
         check("weir serve --config f.toml --shards 4", true);
+        check("weir serve --role target --seed h:1 --intra-control 127.0.0.1:1 --join-secret f", true);
+        check("weir cluster set-primary p1p1p1p1", true);
+        check("weir cluster maintenance t1t1t1t1 --stop", true);
+        check("weir cluster remove", false);
+        check("weir mountpath list", true);
+        check("weir mountpath attach /disks/3 --node t1t1t1t1", true);
+        check("weir mountpath detach /disks/3 --no-resilver", true);
+        check("weir mountpath attach", false);
         check("weir load get --endpoint http://h:1 --json - --server-pid 1", true);
         check("weir load --help", true);
         check("weir nothing", false);

@@ -28,6 +28,9 @@ pub(crate) enum ToolError {
     /// Some of many transfers failed.
     #[error("{failed} of {all} failed; the first: {first}")]
     Some { failed: usize, all: usize, first: Box<ToolError> },
+    /// A job that was waited for did not end well, or not in time.
+    #[error("job {id}: {state}")]
+    Job { id: String, state: String },
     /// The node does not start.
     #[error("{0}")]
     Node(String),
@@ -67,6 +70,11 @@ impl ToolError {
             Self::Some { first, .. } => return first.hint(),
             _ => return None,
         })
+    }
+
+    /// Whether the same may go well shortly: nobody answers, or a node is starting.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Refused { status: 429 | 503, .. })
     }
 
     /// Whether a node said that the thing is not there.

@@ -77,3 +77,35 @@ impl<T: Write> Write for Counted<T> {
         self.inner.flush()
     }
 }
+
+/// A bar over the parts of a job, on a terminal only.
+pub(crate) struct Parts(Option<ProgressBar>);
+
+impl Parts {
+    pub(crate) fn start(wanted: bool) -> Self {
+        if !wanted || !io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} targets {elapsed}") {
+            bar.set_style(style);
+        }
+        Self(Some(bar))
+    }
+
+    /// So many of all parts are over.
+    pub(crate) fn show(&self, over: usize, all: usize, text: String) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(all as u64);
+            bar.set_position(over as u64);
+            bar.set_message(text);
+        }
+    }
+
+    /// The job is over.
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use weir_node::{NodeConfig, OriginConfig};
+use weir_node::{NodeConfig, OriginConfig, Roles};
 
 use crate::error::ToolError;
 use crate::{logging, node};
@@ -20,15 +20,46 @@ pub(crate) struct ServeArgs {
     /// Public address
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// What this process is: gateway, target or both
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// Address for requests of other nodes about the cluster
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    intra_control: Option<SocketAddr>,
+    /// Address for objects on their way between nodes
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    intra_data: Option<SocketAddr>,
+    /// Intra-control address of a node to ask for the cluster; may be repeated, the same list on every node. The first one
+    /// makes the cluster
+    #[arg(long = "seed", value_name = "HOST:PORT")]
+    seeds: Vec<String>,
+    /// File with the secret that all nodes of the cluster share
+    #[arg(long, value_name = "FILE")]
+    join_secret: Option<PathBuf>,
+    /// ID as a gateway; made at the first start if not given
+    #[arg(long, value_name = "ID")]
+    gateway_id: Option<String>,
+    /// ID as a target; made at the first start if not given
+    #[arg(long, value_name = "ID")]
+    target_id: Option<String>,
     /// A directory that holds objects, on a disk of its own; may be repeated
     #[arg(long = "mountpath", value_name = "DIR")]
     mountpaths: Vec<PathBuf>,
+    /// A directory of this host whose files may become objects (`promote`); may be repeated
+    #[arg(long = "promote-dir", value_name = "DIR")]
+    promote_dirs: Vec<PathBuf>,
+    /// Pin no thread to a core: the cores are not this process's alone
+    #[arg(long)]
+    no_pin: bool,
     /// Shard threads; 0: one per core less one
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
     /// An S3-compatible endpoint behind the node; may be repeated. Keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
     #[arg(long = "origin", value_name = "URL")]
     origins: Vec<String>,
+    /// Stop in order when standard input ends: whoever holds its other end is gone
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
     /// Log level: error, warn, info, debug, trace. WEIR_LOG goes over it
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: String,
@@ -36,6 +67,13 @@ pub(crate) struct ServeArgs {
 
 pub(crate) fn run(args: ServeArgs) -> Result<(), ToolError> {
     logging::start(&args.log);
+    if args.until_stdin_ends {
+        std::thread::spawn(|| {
+            // Whatever ends the reading: nobody is there any more.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            weir_node::ask_to_stop();
+        });
+    }
     let config = config(args)?;
     node::Running::start(config)?.wait()
 }
@@ -52,12 +90,28 @@ fn config(args: ServeArgs) -> Result<NodeConfig, ToolError> {
     if let Some(listen) = args.listen {
         config.listen = listen;
     }
+    if let Some(role) = &args.role {
+        config.role = Roles::parse(role)
+            .ok_or_else(|| ToolError::Usage(format!("--role {role:?}: expected gateway, target or both")))?;
+    }
+    config.intra_control = args.intra_control.or(config.intra_control);
+    config.intra_data = args.intra_data.or(config.intra_data);
+    if !args.seeds.is_empty() {
+        config.seeds = args.seeds;
+    }
+    if let Some(file) = args.join_secret {
+        config.join_secret = file;
+    }
+    config.gateway_id = args.gateway_id.unwrap_or(config.gateway_id);
+    config.target_id = args.target_id.unwrap_or(config.target_id);
+    config.pin &= !args.no_pin;
     if let Some(shards) = args.shards {
         config.shards = shards;
     }
     if !args.mountpaths.is_empty() {
         config.mountpaths = args.mountpaths;
     }
+    config.promote_dirs.extend(args.promote_dirs);
     config.origins.extend(args.origins.iter().map(|url| origin(url)));
     Ok(config)
 }
@@ -86,12 +140,26 @@ mod tests {
             config: Some(path),
             dir: None,
             listen: Some(([127, 0, 0, 1], 9999).into()),
+            role: Some("target".into()),
+            intra_control: Some(([127, 0, 0, 1], 1).into()),
+            intra_data: None,
+            seeds: vec!["h:1".into()],
+            join_secret: Some("/s".into()),
+            gateway_id: None,
+            target_id: Some("t1t1t1t1".into()),
             mountpaths: vec!["/n".into()],
+            promote_dirs: vec!["/in".into()],
+            no_pin: true,
             shards: None,
             origins: vec!["http://h:1".into()],
+            until_stdin_ends: false,
             log: String::new(),
         };
         let config = config(args).unwrap();
+        assert!(!config.pin);
+        assert_eq!(config.promote_dirs, [PathBuf::from("/in")]);
+        assert_eq!((config.role, config.intra_control.map(|a| a.port())), (Roles::Target, Some(1)));
+        assert_eq!((config.seeds, config.target_id.as_str()), (vec!["h:1".to_owned()], "t1t1t1t1"));
         assert_eq!((config.dir, config.shards, config.listen.port()), ("/d".into(), 2, 9999));
         assert_eq!(
             (config.mountpaths, config.origins[0].endpoint.as_str()),

@@ -130,6 +130,26 @@ fn a_stream_takes_no_more_than_its_rate() {
     assert_eq!((status, &report["requests"]), (0, &2.into()), "{report}");
     // The first turn's bytes are free: of the rest each takes its time.
     assert!(report["latency_us"]["p50"].as_f64().unwrap() > 200_000.0, "{report}");
+    assert_eq!(report["arrived_bytes"], 2 << 20, "{report}");
+}
+
+#[test]
+fn what_came_of_an_answer_that_does_not_end_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path());
+    let sizes = "--bucket b --size 8MiB --names 1 --connections 1";
+    let (status, report) = node.load(&format!("put {sizes} --operations 1"));
+    assert_eq!(
+        (status, &report["requests"], &report["arrived_bytes"]),
+        (0, &1.into(), &0.into()),
+        "{report}"
+    );
+    let (_, report) = node.load(&format!("get {sizes} --duration 1s --stream-rate 1MiB"));
+    let arrived = |row: &Value| row["arrived_bytes"].as_u64().unwrap();
+    assert_eq!(report["bytes"], 0, "{report}");
+    assert!((1..8 << 20).contains(&arrived(&report)), "{report}");
+    let rows = report["per_second"].as_array().unwrap();
+    assert_eq!(rows.iter().map(arrived).sum::<u64>(), arrived(&report), "{report}");
 }
 
 #[test]

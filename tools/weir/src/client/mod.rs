@@ -1,6 +1,7 @@
 //! The AIS HTTP API as a blocking client: requests, redirects, another try when a node is busy, errors in words.
 
 mod buckets;
+mod jobs;
 mod objects;
 #[cfg(test)]
 mod wire_tests;
@@ -14,6 +15,7 @@ use ureq::http::{Method, Request, Response, StatusCode};
 use ureq::{Agent, Body, SendBody};
 
 pub(crate) use buckets::{Entry, ListAsk};
+pub(crate) use jobs::{Part, Status, Tally, Which};
 
 use crate::error::ToolError;
 
@@ -111,6 +113,14 @@ impl Client {
         let mut response = self.send(method, target, &[], payload)?;
         let answer = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_json();
         answer.map_err(|e| ToolError::Protocol { what, expected: "JSON", got: e.to_string() })
+    }
+
+    /// The whole answer to a GET as text.
+    pub(crate) fn text(&self, target: &str) -> Result<String, ToolError> {
+        let mut response = self.send(Method::GET, target, &[], Payload::None)?;
+        let answer = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let what = format!("GET {target}");
+        answer.map_err(|e| ToolError::Protocol { what, expected: "text", got: e.to_string() })
     }
 
     /// Whether the node says that it is ready; asked once.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::Value;
 use weir_types::{Bucket, BucketName, Provider};
 
-use super::{Client, ListAsk};
+use super::{Client, ListAsk, Tally, Which};
 use crate::error::ToolError;
 use crate::progress::Progress;
 use crate::uri::ObjectUri;
@@ -211,4 +211,27 @@ fn eviction_and_destruction_say_which() {
     assert_eq!(json_of(&question).get("name"), Some(&"b/dir/o 1".into()));
     client.destroy_bucket(&bucket()).unwrap();
     assert_eq!(json_of(&asked.recv().unwrap()).get("action"), Some(&"evict-remote-bck".into()));
+}
+
+#[test]
+fn what_a_job_moved_is_counted_where_it_was_sent() {
+    let bucket = r#"{"name":"","provider":"","namespace":{"uuid":"","name":""}}"#;
+    let part = |stats: &str| {
+        format!(
+            r#"{{"start-time":"2026-11-21T00:00:00Z","end-time":"0001-01-01T00:00:00Z","bck":{bucket},"src-bck":{bucket},
+               "dst-bck":{bucket},"id":"g1","kind":"rebalance","abort-err":"","err":"","glob.id":"0","aborted":false,
+               "is_idle":false,"stats":{{{stats}}}}}"#
+        )
+    };
+    let sent =
+        r#""loc-objs":"1","loc-bytes":"10","out-objs":"7","out-bytes":"70","in-objs":"0","in-bytes":"0""#;
+    let got =
+        r#""loc-objs":"0","loc-bytes":"0","out-objs":"0","out-bytes":"0","in-objs":"7","in-bytes":"70""#;
+    let body = format!(r#"{{"t1":[{}],"t2":[{}]}}"#, part(sent), part(got));
+    let (client, _asked) = node(vec![answer("200 OK", "", &body)]);
+    let parts = client.job_parts(Which::Id("g1")).unwrap();
+    let tallies = |id: &str| (parts[id][0].done(), parts[id][0].sent(), parts[id][0].received());
+    let tally = |objects, bytes| Tally { objects, bytes };
+    assert_eq!(tallies("t1"), (tally(8, 80), tally(7, 70), tally(0, 0)));
+    assert_eq!(tallies("t2"), (tally(0, 0), tally(0, 0), tally(7, 70)));
 }

@@ -1,12 +1,15 @@
 //! One file per command.
 
+pub(crate) mod cluster;
 pub(crate) mod completion;
 pub(crate) mod create;
 pub(crate) mod evict;
 pub(crate) mod get;
 pub(crate) mod head;
+pub(crate) mod job;
 pub(crate) mod load;
 pub(crate) mod ls;
+pub(crate) mod mountpath;
 pub(crate) mod parallel;
 pub(crate) mod put;
 pub(crate) mod rm;

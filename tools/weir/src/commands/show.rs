@@ -14,6 +14,8 @@ pub(crate) enum ShowCommand {
     Cluster,
     /// A bucket's properties
     Bucket(ShowBucketArgs),
+    /// The jobs that run, those of a kind, or what each target does of one
+    Job(super::job::ShowJobArgs),
 }
 
 #[derive(Args, Debug)]
@@ -29,6 +31,7 @@ pub(crate) fn run(context: &Context, command: ShowCommand) -> Result<(), ToolErr
     match command {
         ShowCommand::Cluster => cluster(context),
         ShowCommand::Bucket(args) => bucket(context, &args),
+        ShowCommand::Job(args) => super::job::show(context, &args),
     }
 }
 
@@ -42,12 +45,23 @@ fn cluster(context: &Context) -> Result<(), ToolError> {
         let primary = text(&map, "/proxy_si/daemon_id");
         for (key, role) in [("/pmap", "gateway"), ("/tmap", "target")] {
             for (id, node) in map.pointer(key).and_then(Value::as_object).into_iter().flatten() {
-                let note = if *id == primary { "primary" } else { "" };
+                let note = if *id == primary { "primary" } else { state(node) };
                 table.add_row([role, id, &text(node, "/public_net/direct_url"), note]);
             }
         }
         writeln!(out, "{table}")
     })
+}
+
+/// What the map says of a node's state; nothing of one that does its work.
+fn state(node: &Value) -> &'static str {
+    const MAINTENANCE: u64 = 4;
+    const DECOMMISSION: u64 = 8;
+    match node.get("flags").and_then(Value::as_u64).unwrap_or_default() {
+        flags if flags & DECOMMISSION != 0 => "leaving",
+        flags if flags & MAINTENANCE != 0 => "in maintenance",
+        _ => "",
+    }
 }
 
 fn bucket(context: &Context, args: &ShowBucketArgs) -> Result<(), ToolError> {

@@ -1,9 +1,10 @@
-//! `weir playground`: one node on loopback, and without `--origin` an S3 server with a sample dataset behind it.
+//! `weir playground`: one node on loopback, or a process for each of several, and without `--origin` an S3 server with a sample dataset behind it.
 //!
 //! Everything is below `--dir`: `node/` the node's state, `mp1/`, `mp2/`, … its mountpaths, `origin/` the sample bucket.
 //! Nothing of it is special: `weir serve` with the same paths goes on where the playground stopped.
 
 mod banner;
+mod cluster;
 mod sample;
 mod server;
 mod tour;
@@ -32,7 +33,13 @@ pub(crate) struct PlaygroundArgs {
     /// Port on 127.0.0.1
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     port: u16,
-    /// Mountpaths: directories that stand for disks
+    /// Gateways, each a process of its own; with --targets. Without both: one node that is both
+    #[arg(long, value_name = "N")]
+    gateways: Option<usize>,
+    /// Targets, each a process of its own
+    #[arg(long, value_name = "N")]
+    targets: Option<usize>,
+    /// Mountpaths of each target: directories that stand for disks
     #[arg(long, value_name = "N", default_value_t = 2)]
     mountpaths: usize,
     /// Shard threads; 0: one per core less one
@@ -53,6 +60,15 @@ pub(crate) fn run(args: PlaygroundArgs) -> Result<(), ToolError> {
     }
     make(&args.dir)?;
     let dir = args.dir.canonicalize().map_err(ToolError::file(&args.dir))?;
+    let is_cluster = args.gateways.is_some() || args.targets.is_some();
+    let (mine, other) = if is_cluster { ("cluster", "node") } else { ("node", "cluster") };
+    if !dir.join(mine).exists() && dir.join(other).exists() {
+        let what = if is_cluster { "one node" } else { "a cluster of several nodes" };
+        return Err(ToolError::Usage(format!("{} holds {what}: name another --dir", dir.display())));
+    }
+    if is_cluster {
+        return run_cluster(&args, &dir);
+    }
     let mut config = config(&args, &dir)?;
     // Lives until the end of this function: the node's cold reads need it.
     let origin = match args.origins.as_slice() {
@@ -74,6 +90,24 @@ pub(crate) fn run(args: PlaygroundArgs) -> Result<(), ToolError> {
     }
     banner::print_end()?;
     running.wait()
+}
+
+/// Several nodes: each its own process, the origin in this one.
+fn run_cluster(args: &PlaygroundArgs, dir: &Path) -> Result<(), ToolError> {
+    let mut sample = NodeConfig::default();
+    // Lives until the end of this function, as above.
+    let origin = match args.origins.as_slice() {
+        [] => Some(sample_origin(dir, &mut sample)?),
+        _ => None,
+    };
+    let own: Vec<String> = sample.origins.iter().map(|o| o.endpoint.clone()).collect();
+    let urls = if args.origins.is_empty() { &own } else { &args.origins };
+    let keys = origin.as_ref().map(|o| (o.access_key.as_str(), o.secret_key.as_str()));
+    let mut cluster = cluster::Cluster::start(args, dir, urls, keys)?;
+    cluster.ready()?;
+    banner::print(&cluster.endpoints(), dir, &args.origins)?;
+    banner::print_end()?;
+    cluster.wait()
 }
 
 fn config(args: &PlaygroundArgs, dir: &Path) -> Result<NodeConfig, ToolError> {
