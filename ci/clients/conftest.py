@@ -7,6 +7,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from harness.cluster import Cluster  # noqa: E402
 from harness.node import Node, binary  # noqa: E402
 from harness.origin import Origin  # noqa: E402
 
@@ -69,6 +70,28 @@ def node(start):
 
 
 @pytest.fixture(scope="session")
+def assemble(scratch):
+    """Starts clusters and stops them at the end of the session."""
+    clusters = []
+
+    def make(name="cluster", **options):
+        cluster = Cluster(scratch(name), **options)
+        clusters.append(cluster)
+        cluster.start()
+        return cluster
+
+    yield make
+    for cluster in clusters:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(assemble):
+    """A gateway and three targets without credentials, shared by the suites that leave it usable."""
+    return assemble("shared-cluster")
+
+
+@pytest.fixture(scope="session")
 def origin():
     server = Origin()
     yield server
@@ -82,23 +105,25 @@ class Other:
         self.url, self.port = url, None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["node", "cluster"])
 def ais(request):
-    """Where the SDK suite goes: our node, or the gateway of --ais."""
+    """Where the SDK suite goes: our node, then a gateway of a cluster; or the gateway of --ais."""
     other = request.config.getoption("--ais")
-    return Other(other) if other else request.getfixturevalue("node")
+    if other and request.param != "node":
+        pytest.skip("another server is one")
+    return Other(other) if other else request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def wire_port(ais):
-    """For what is sent byte for byte: our node only, since a gateway of another kind redirects."""
+    """For what is sent byte for byte: one node only, since a gateway redirects."""
     if ais.port is None:
-        pytest.skip("sent byte for byte to our node only")
+        pytest.skip("sent byte for byte to one node only")
     return ais.port
 
 
 class S3:
-    """Where the S3 suites go: our node at `/` or `/s3`, or the server of --s3."""
+    """Where the S3 suites go: our node at `/` or `/s3`, a target of a cluster, which owns a third of it, or the server of --s3."""
 
     def __init__(self, url, key, secret):
         self.url, self.key, self.secret = url, key, secret
@@ -110,7 +135,7 @@ class S3:
                 "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/credentials"}
 
 
-@pytest.fixture(scope="session", params=["/", "/s3"])
+@pytest.fixture(scope="session", params=["/", "/s3", "cluster"])
 def s3(request):
     other = request.config.getoption("--s3")
     if other:
@@ -118,5 +143,7 @@ def s3(request):
             pytest.skip("another server has one root")
         key, _, secret = (request.config.getoption("--s3-keys") or "any:anything").partition(":")
         return S3(other, key, secret)
+    if request.param == "cluster":
+        return S3(request.getfixturevalue("cluster").targets[0].url, "any", "anything")
     url = request.getfixturevalue("node").url
     return S3(url + request.param.rstrip("/"), "any", "anything")

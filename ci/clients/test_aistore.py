@@ -10,6 +10,7 @@ from aistore.sdk import Client  # noqa: E402
 from aistore.sdk.errors import (AISError, ErrBckAlreadyExists, ErrBckNotFound, ErrObjNotFound,  # noqa: E402
                                 ErrRemoteBckNotFound)
 from aistore.sdk.list_object_flag import ListObjectFlag  # noqa: E402
+from aistore.sdk.multiobj import ObjectRange  # noqa: E402
 from aistore.sdk.retry_config import RetryConfig  # noqa: E402
 from tenacity import Retrying, stop_after_attempt  # noqa: E402
 from urllib3 import Retry  # noqa: E402
@@ -57,7 +58,7 @@ def test_cluster(c):
     cluster = c.cluster()
     assert cluster.is_ready()
     smap = cluster.get_info()
-    assert smap.proxy_si.daemon_id and len(smap.tmap) == 1 and smap.uuid
+    assert smap.proxy_si.daemon_id and smap.tmap and smap.uuid
     assert cluster.get_primary_url()
 
 
@@ -241,6 +242,24 @@ def test_listing_props_and_prefix(bucket):
     assert names(bucket.list_all_objects(start_after="b/25")) == ["b/27", "b/29"]
 
 
+def test_many_objects_are_deleted_by_one_job(c, bucket):
+    for i in range(12):
+        put(bucket, f"many/{i:02}", b"x")
+    put(bucket, "stays", b"x")
+
+    def wait(job_id):
+        job = c.job(job_id)
+        job.wait(timeout=60)
+        # The kind by its other name, and no kind at all.
+        assert c.job(job_id, "delete-objects").status().end_time != 0
+
+    wait(bucket.objects(obj_names=["many/00", "many/01", "never"]).delete())
+    wait(bucket.objects(obj_range=ObjectRange("many/", 2, 5, pad_width=2)).delete())
+    assert names(bucket.list_all_objects()) == [f"many/{i:02}" for i in range(6, 12)] + ["stays"]
+    wait(bucket.objects(obj_template="many/").delete())
+    assert names(bucket.list_all_objects()) == ["stays"]
+
+
 def test_listing_of_25000_names_over_pages(c, wire_port):
     from concurrent.futures import ThreadPoolExecutor
 
@@ -355,3 +374,31 @@ def test_evict_of_one_object(remote):
     origin.reset()
     assert get(b, "a/2") == data.content("a/2", 70_000)
     assert origin.counts()["gets"] == {"far/a/2": 1}
+
+
+def test_buckets_are_copied_and_renamed_by_jobs(c, bucket):
+    for i in range(30):
+        bucket.object(f"copied/{i}.old").get_writer().put_content(b"%d" % i)
+    bucket.object("left").get_writer().put_content(b"x")
+    to, renamed = c.bucket(f"{bucket.name}-copy"), f"{bucket.name}-renamed"
+
+    def wait(job_id):
+        job = c.job(job_id)
+        job.wait(timeout=60)
+        assert c.job(job_id).status().err == ""
+        return sum(snap.stats.objects for snap in job.get_details().list_snapshots())
+
+    assert wait(bucket.copy(to, prefix_filter="copied/", prepend="n-", ext={"old": "new"})) == 30
+    assert sorted(e.name for e in to.list_all_objects()) == sorted(f"n-copied/{i}.new" for i in range(30))
+    assert to.object("n-copied/7.new").get_reader().read_all() == b"7"
+    for job_id in bucket.objects(obj_names=["left", "never"]).copy(to):
+        assert wait(job_id) == 1
+    assert to.object("left").get_reader().read_all() == b"x"
+    job_id = to.rename(renamed)
+    assert wait(job_id) == 31
+    assert len(c.bucket(renamed).list_all_objects()) == 31
+    names = [b.name for b in c.cluster().list_buckets()]
+    assert renamed in names and f"{bucket.name}-copy" not in names
+    with pytest.raises(AISError):
+        bucket.copy(c.bucket(renamed), sync=True)
+    c.bucket(renamed).delete()

@@ -6,6 +6,10 @@ use std::path::PathBuf;
 /// The generations of the `aistore` SDK in use. The first environment also has boto3 and aws.
 const SDKS: [&str; 2] = ["2.0.0", "1.26.0"];
 
+/// Three times: an index that is away for a moment is no fault of the tree.
+const INSTALL: &str = "for pause in 10 30 0; do \"$0\" install --quiet --disable-pip-version-check -r \"$1\" 2>&1 && \
+                       exit 0; sleep $pause; done; exit 1";
+
 /// Builds what the suites start.
 pub(crate) fn build(steps: &mut Steps) {
     Build::asked().make(steps, &["weir", "weir-faultdisk"]);
@@ -46,10 +50,7 @@ fn pytest(steps: &mut Steps, sdk: &str) -> Option<PathBuf> {
     if !steps.command(&format!("environment of aistore {sdk}"), program("python3", &["-m", "venv", &venv])) {
         return None;
     }
-    let pip = program(
-        format!("{venv}/bin/pip"),
-        &["install", "--quiet", "--disable-pip-version-check", "-r", &requirements],
-    );
+    let pip = program("sh", &["-c", INSTALL, &format!("{venv}/bin/pip"), &requirements]);
     if !steps.command(&format!("packages of aistore {sdk}"), pip) {
         return None;
     }

@@ -4,6 +4,7 @@
 //! line counts them all, and the exit status is 1 when anything failed.
 
 mod arrows;
+mod chaos;
 mod clients;
 mod crash;
 mod steps;
@@ -24,6 +25,11 @@ const HELP: &str = "usage: cargo xtask COMMAND
   linearize [--operations N]
                         reads and changes of names from many connections on four shards: could they have happened one
                         after the other; 1000000 operations by default
+  chaos [--rounds N] [--seed S] [--kinds A,B,...] [--operations N] [--overlap]
+                        a cluster of real processes under load while nodes die, come and go, disks fail and the network is cut:
+                        N rounds of each kind, 20 by default, in an order by seed; built for speed above 2
+  simulate [--seeds N] [--from S]
+                        the agreement of several processes in simulation: N seeds, 10000 by default, from S on
   hostile               hostile names with strace on every call that carries a path
   asan                  the reactor's tests under AddressSanitizer (nightly toolchain)
   loom                  every interleaving of the mailbox
@@ -59,6 +65,10 @@ fn main() -> ExitCode {
         }
         Some("crash") => crash::store(&mut steps, number("--images", 20_000), number("--seed", 1)),
         Some("linearize") => linearize(&mut steps, number("--operations", 1_000_000)),
+        Some("chaos") => {
+            chaos::run(&mut steps, &arguments[1..], number("--rounds", 20), number("--operations", 0));
+        }
+        Some("simulate") => simulate(&mut steps, number("--seeds", 10_000), number("--from", 1)),
         Some("asan") => asan(&mut steps),
         Some("loom") => loom(&mut steps),
         Some("planted") => planted(&mut steps),
@@ -89,25 +99,34 @@ fn check(steps: &mut Steps) {
 
 fn test(steps: &mut Steps) {
     check(steps);
+    // The planted bugs of the store and of the caches are tests of the workspace.
     steps.command("all tests", cargo(&["test", "--workspace", "--no-fail-fast"]));
-    planted(steps);
+    planted_in_the_reactor(steps);
     loom(steps);
     clients::build(steps);
     clients::run(steps, "1", &[]);
     clients::run(steps, "4", &[]);
     crash::self_test(steps);
     crash::store(steps, 200, 1);
+    chaos::short(steps);
 }
 
-/// The bugs of the reactor are planted by a build; those of the store are tests of their own.
 fn planted(steps: &mut Steps) {
-    steps.command("planted bugs of the reactor", steps::program("sh", &["datapath/ring/tests/planted.sh"]));
+    planted_in_the_reactor(steps);
     steps.command(
         "planted bugs of the store",
         cargo(&["test", "-p", "weir-store", "--test", "crash", "--test", "journal_crash"]),
     );
     let finds = ["test", "-p", "weir-node", "--test", "linearize", "finds"];
     steps.command("planted bugs of the caches of open objects", cargo(&finds));
+    let finds = ["test", "-p", "weir-control", "--lib", "sim::tests::finds"];
+    steps.command("planted bugs of the agreement", cargo(&finds));
+    chaos::planted(steps);
+}
+
+/// These are planted by a build.
+fn planted_in_the_reactor(steps: &mut Steps) {
+    steps.command("planted bugs of the reactor", steps::program("sh", &["datapath/ring/tests/planted.sh"]));
 }
 
 fn linearize(steps: &mut Steps, operations: u64) {
@@ -116,6 +135,15 @@ fn linearize(steps: &mut Steps, operations: u64) {
     let mut command = cargo(&test);
     command.env("WEIR_LINEARIZE_OPERATIONS", operations.to_string());
     steps.command(&format!("linearizable: {operations} operations"), command);
+}
+
+/// Built for speed where there are many: the tests run 200 as they are.
+fn simulate(steps: &mut Steps, seeds: u64, from: u64) {
+    let speed: &[&str] = if seeds > 1000 { &["--release"] } else { &[] };
+    let test = ["--lib", "sim::tests::nothing", "--", "--nocapture"];
+    let mut command = cargo(&[&["test", "-p", "weir-control"], speed, &test].concat());
+    command.env("WEIR_SIMULATE_SEEDS", seeds.to_string()).env("WEIR_SIMULATE_FROM", from.to_string());
+    steps.command(&format!("simulation: {seeds} seeds"), command);
 }
 
 fn loom(steps: &mut Steps) {

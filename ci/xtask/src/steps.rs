@@ -1,5 +1,6 @@
 //! Runs steps, shows what they print and counts what they tried.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -9,7 +10,14 @@ use std::time::Instant;
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     count: Count,
-    failed: Vec<String>,
+    failed: Vec<Failed>,
+}
+
+/// A step that failed, and what it printed that says why.
+#[derive(Debug)]
+struct Failed {
+    what: String,
+    why: Vec<String>,
 }
 
 /// Things tried.
@@ -100,14 +108,15 @@ impl Steps {
     pub(crate) fn command(&mut self, what: &str, mut command: Command) -> bool {
         say(&format!("== {what}"));
         let begin = Instant::now();
-        let (count, good) = match tee(&mut command) {
+        let mut why = Why::default();
+        let (count, good) = match tee(&mut command, &mut why) {
             Ok(result) => result,
             Err(e) => {
-                say(&format!("cannot run {:?}: {e}", command.get_program()));
+                why.hear(&format!("cannot run {:?}: {e}", command.get_program()));
                 (Count::default(), false)
             }
         };
-        self.end(what, count, good, begin)
+        self.end(what, count, (!good).then(|| why.told()), begin)
     }
 
     /// Runs a check of our own, which returns what it found wrong.
@@ -118,7 +127,7 @@ impl Steps {
         for finding in &findings {
             say(finding);
         }
-        self.end(what, count, findings.is_empty(), begin)
+        self.end(what, count, (!findings.is_empty()).then_some(findings), begin)
     }
 
     pub(crate) fn skip(&mut self, line: &str) {
@@ -126,7 +135,9 @@ impl Steps {
         self.count.skipped += 1;
     }
 
-    fn end(&mut self, what: &str, count: Count, good: bool, begin: Instant) -> bool {
+    /// `why` it failed, if it did.
+    fn end(&mut self, what: &str, count: Count, why: Option<Vec<String>>, begin: Instant) -> bool {
+        let good = why.is_none();
         self.count.add(count);
         // A step that counts nothing is one thing tried; one that fails outside of its tests has failed all the same.
         match (good, count) {
@@ -134,18 +145,17 @@ impl Steps {
             (false, Count { failed: 0, .. }) => self.count.failed += 1,
             _ => {}
         }
-        if !good {
-            self.failed.push(what.to_owned());
-        }
+        self.failed.extend(why.map(|why| Failed { what: what.to_owned(), why }));
         let verdict = if good { "good" } else { "FAILED" };
         say(&format!("== {what}: {verdict} ({:.0} s)", begin.elapsed().as_secs_f64()));
         good
     }
 
-    /// The closing line and the exit status.
+    /// What failed and why, together at the end; the closing line and the exit status.
     pub(crate) fn close(self) -> ExitCode {
-        for what in &self.failed {
+        for Failed { what, why } in &self.failed {
             say(&format!("FAILED: {what}"));
+            why.iter().for_each(|line| say(&format!("    {line}")));
         }
         let Count { passed, failed, skipped } = self.count;
         say(&format!("{passed} passed, {failed} failed, {skipped} skipped"));
@@ -153,14 +163,57 @@ impl Steps {
     }
 }
 
+/// Lines of a step's output that say why it failed.
+#[derive(Debug, Default)]
+struct Why {
+    named: Vec<String>,
+    last: VecDeque<String>,
+    /// Whether the lines are of `cargo test`'s part about failures.
+    within: bool,
+}
+
+impl Why {
+    const NAMED_MAX: usize = 200;
+    const LAST_MAX: usize = 40;
+
+    fn hear(&mut self, line: &str) {
+        match line {
+            "failures:" => self.within = true,
+            _ if line.starts_with("test result: ") => self.within = false,
+            _ => {}
+        }
+        let named = self.within || ["FAILED ", "ERROR ", "E  "].iter().any(|mark| line.starts_with(mark));
+        if named && !is_backtrace(line) && !line.trim().is_empty() && self.named.len() < Self::NAMED_MAX {
+            self.named.push(line.to_owned());
+        }
+        if self.last.len() == Self::LAST_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.to_owned());
+    }
+
+    /// What a test runner named; the end of the output where it named nothing.
+    fn told(self) -> Vec<String> {
+        if self.named.is_empty() { self.last.into() } else { self.named }
+    }
+}
+
+/// A frame of a backtrace: `  12: name`, or `             at file:line`.
+fn is_backtrace(line: &str) -> bool {
+    let text = line.trim_start();
+    let frame = text.split_once(": ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    text.len() < line.len() && (frame || text.starts_with("at "))
+}
+
 /// Runs `command`, passes on what it prints and adds up the closing lines of test runners in it.
-fn tee(command: &mut Command) -> std::io::Result<(Count, bool)> {
+fn tee(command: &mut Command, why: &mut Why) -> std::io::Result<(Count, bool)> {
     let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
     let mut count = Count::default();
     if let Some(out) = child.stdout.take() {
         for line in BufReader::new(out).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).into_owned();
             say(&line);
+            why.hear(&line);
             count.add(closing_line(&line).unwrap_or_default());
         }
     }
@@ -206,6 +259,24 @@ fn closing_line(line: &str) -> Option<Count> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn why_a_step_failed() {
+        let told = |output: &str| {
+            let mut why = Why::default();
+            output.lines().for_each(|line| why.hear(line));
+            why.told()
+        };
+        let cargo = "test a ... ok\n\nfailures:\n\n---- b stdout ----\nit is 2\n   0: std::panic\n             at lib.rs:1\n\
+                     failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed\ntest c ... ok";
+        assert_eq!(told(cargo), ["failures:", "---- b stdout ----", "it is 2", "failures:", "    b"]);
+        let pytest =
+            "....F\n    assert 1 == 2\nE   assert 1 == 2\nFAILED t.py::t - assert 1 == 2\n1 failed in 0.1s";
+        assert_eq!(told(pytest), ["E   assert 1 == 2", "FAILED t.py::t - assert 1 == 2"]);
+        assert_eq!(told("one\ntwo"), ["one", "two"]);
+        let long: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        assert_eq!(told(&long.join("\n")), long[60..]);
+    }
 
     #[test]
     fn closing_lines() {
