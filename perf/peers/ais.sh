@@ -25,8 +25,8 @@ node() { # role, ID, further arguments
 }
 trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
 trap exit TERM INT
-node proxy perfp1 -ntargets=1
-node target perft1
+node proxy perfgateway -ntargets=1
+node target perftarget
 # The bucket of durable PUTs asks for fsync, once the gateway can make it; it is there already after a restart.
 for _ in $(seq 120); do curl -fs "http://127.0.0.1:51080/v1/health?prr=true" > /dev/null && break; sleep 0.5; done
 bucket=http://127.0.0.1:51080/v1/buckets/perf-durable?provider=ais

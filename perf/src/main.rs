@@ -4,6 +4,7 @@ mod disks;
 mod error;
 mod fairness;
 mod instructions;
+mod moves;
 mod options;
 mod peers;
 mod report;
@@ -42,7 +43,9 @@ enum Command {
     Fairness(fairness::FairnessArgs),
     /// User-space instructions of one 4K GET and PUT, recorded per commit
     Instructions(instructions::InstructionsArgs),
-    /// All five, one after the other
+    /// What readers see while a bucket is copied and a target leaves, and while a disk goes and comes
+    Moves(moves::MovesArgs),
+    /// All six, one after the other
     All,
     /// Remove what a killed run left behind
     Clean,
@@ -80,6 +83,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
             Command::Runtimes(args) => args.quicken(given),
             Command::Fairness(args) => args.quicken(given),
             Command::Instructions(args) => args.quicken(given),
+            Command::Moves(args) => args.quicken(given),
             Command::All | Command::Clean | Command::RuntimeServer(_) => {}
         }
     }
@@ -93,6 +97,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
         Command::Runtimes(args) => runtimes::run(common, args)?,
         Command::Fairness(args) => fairness::run(common, args)?,
         Command::Instructions(args) => instructions::run(common, args)?,
+        Command::Moves(args) => moves::run(common, args)?,
         Command::All => return all(),
         Command::Clean => return rig::place::clean(&common.base).map(|()| Vec::new()),
         Command::RuntimeServer(_) => return Ok(Vec::new()),
@@ -103,7 +108,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
 /// Every report, each as if it had been asked for with the same flags.
 fn all() -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
-    for name in ["instructions", "runtimes", "fairness", "disks", "peers"] {
+    for name in ["instructions", "runtimes", "fairness", "moves", "disks", "peers"] {
         let line = std::env::args_os().map(|word| if word == "all" { name.into() } else { word });
         written.append(&mut run(line)?);
     }

@@ -18,7 +18,6 @@ use crate::rig::node::{Node, NodeSpec};
 use crate::rig::place::Place;
 
 const BUCKET: &str = "perf-disks";
-const OBJECT: u64 = 1 << 20;
 const FIO_BYTES: u64 = 256 << 20;
 /// On a disk beside objects and fio's file: what is under way, and the file system's own.
 const SPARE_BYTES: u64 = 320 << 20;
@@ -73,7 +72,7 @@ pub(crate) fn measure(common: &Common, args: &DisksArgs) -> Result<Vec<Point>> {
     let place = Place::open(&common.base, &["fio", "mkfs.xfs", "losetup", "taskset", "fallocate", "dd"])?;
     let _workers = Workers::keep_to(place.base(), common.load_cpu)?;
     let most = args.disks.iter().chain(&args.targets).copied().max().unwrap_or(1);
-    let bytes = args.objects * OBJECT + FIO_BYTES + SPARE_BYTES;
+    let bytes = (args.mib << 20) + FIO_BYTES + SPARE_BYTES;
     let backing = Backing::make(&place, bytes * most as u64)?;
     let disks: Result<Vec<Disk>> =
         (0..most).map(|i| Disk::make(&place, &backing, &format!("d{i}"), bytes)).collect();
@@ -109,7 +108,9 @@ impl Rig<'_> {
         let mut fio_group = Cgroup::make("fio")?;
         let running = self.start(&nodes, Some(&group))?;
         let connections = (self.args.depth * self.disks.len()) as u64;
-        group.limit(Some(group.needed()? + self.set_bytes() / 20 + connections * (1 << 20)))?;
+        group.limit(Some(
+            group.needed()? + self.set_bytes() / 20 + connections * self.args.size.min(1 << 20),
+        ))?;
         let bandwidths = match self.shape {
             Shape::Disks => &self.args.bandwidths[..],
             Shape::Targets => &self.args.bandwidths[..1.min(self.args.bandwidths.len())],
@@ -146,7 +147,7 @@ impl Rig<'_> {
             let dir = self.place.base().join(format!("node{index}"));
             let _ = std::fs::remove_dir_all(&dir);
             let bytes: Vec<&[u8]> = mountpaths.iter().map(|p| p.as_os_str().as_encoded_bytes()).collect();
-            let names = self.args.objects * disks.len() as u64;
+            let names = ((self.args.mib << 20) / self.args.size).max(1) * disks.len() as u64;
             let even = even::search(BUCKET, &bytes, names)?;
             let name = format!("weir{index}");
             nodes.push(NodeSetup { name, dir, mountpaths, names, even });
@@ -246,7 +247,7 @@ impl Rig<'_> {
             api: "ais",
             direct: None,
             bucket: BUCKET,
-            size: OBJECT,
+            size: self.args.size,
             names: setup.names,
             prefix: Some(&setup.even.prefix),
             seed: timing.round as u64 + 1,
@@ -268,7 +269,7 @@ impl Rig<'_> {
             work: if mode == Mode::Get { Work::Read } else { Work::Write },
             files,
             file_bytes: FIO_BYTES,
-            block: OBJECT,
+            block: self.args.size,
             depth: self.args.depth,
             warmup: self.args.warmup,
             seconds: self.args.seconds,
@@ -287,7 +288,7 @@ impl Rig<'_> {
     }
 
     fn set_bytes(&self) -> u64 {
-        self.args.objects * OBJECT * self.disks.len() as u64
+        (self.args.mib << 20) * self.disks.len() as u64
     }
 }
 

@@ -10,8 +10,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::options::Common;
+use crate::options::{Common, quick};
 use crate::report::Report;
+use crate::report::table::parse_size;
 
 /// What `disks` measures.
 #[derive(Args, Debug, Clone)]
@@ -40,25 +41,23 @@ pub(crate) struct DisksArgs {
     /// Seconds before them: throttles begin with a credit
     #[arg(long, default_value_t = 1.5)]
     pub(crate) warmup: f64,
-    /// Objects of 1 MiB on each disk
+    /// Size of an object
+    #[arg(long, default_value = "1M", value_parser = parse_size)]
+    pub(crate) size: u64,
+    /// MiB of objects on each disk
     #[arg(long, default_value_t = 320)]
-    pub(crate) objects: u64,
+    pub(crate) mib: u64,
 }
 
 impl DisksArgs {
     /// Less of everything that the command line does not name.
     pub(crate) fn quicken(&mut self, given: impl Fn(&str) -> bool) {
-        let quick = |id: &str, apply: &mut dyn FnMut()| {
-            if !given(id) {
-                apply();
-            }
-        };
-        quick("disks", &mut || self.disks = vec![1, 4]);
-        quick("bandwidths", &mut || self.bandwidths = vec![100]);
-        quick("targets", &mut || self.targets = vec![3]);
-        quick("runs", &mut || self.runs = 1);
-        quick("seconds", &mut || self.seconds = 3.0);
-        quick("objects", &mut || self.objects = 160);
+        quick(&given, "disks", &mut self.disks, vec![1, 4]);
+        quick(&given, "bandwidths", &mut self.bandwidths, vec![100]);
+        quick(&given, "targets", &mut self.targets, vec![3]);
+        quick(&given, "runs", &mut self.runs, 1);
+        quick(&given, "seconds", &mut self.seconds, 3.0);
+        quick(&given, "mib", &mut self.mib, 160);
     }
 }
 
@@ -87,8 +86,8 @@ impl std::fmt::Display for Mode {
 
 /// Measures and writes the report.
 pub(crate) fn run(common: &Common, args: &DisksArgs) -> Result<PathBuf> {
-    let mut report = Report::new("disks", "N disks, N times one disk", common.quick);
+    let mut report = Report::new("disks", "N disks, N times one disk", common);
     let points = bench::measure(common, args)?;
     text::fill(&mut report, &points, args)?;
-    report.write(&common.reports)
+    report.write()
 }

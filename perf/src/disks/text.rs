@@ -5,7 +5,7 @@ use super::{DisksArgs, Mode};
 use crate::error::Result;
 use crate::report::Report;
 use crate::report::plot::{Line, Lines};
-use crate::report::table::{median, table};
+use crate::report::table::{median, size, table};
 use crate::stats::{Evidence, Spread, marks};
 
 impl Point {
@@ -69,11 +69,14 @@ fn ideal(point: &Point) -> f64 {
 pub(crate) fn fill(report: &mut Report, points: &[Point], args: &DisksArgs) -> Result<()> {
     report.text(format!(
         "Disks are XFS on loop devices with direct I/O over tmpfs, each limited by the block cgroup to the bandwidth given (MB are 10^6 \
-         bytes), for reads and for writes. Objects of 1 MiB, {} requests under way for each disk, {} interleaved runs of {} s after {} s; \
+         bytes), for reads and for writes. Objects of {}, {} requests under way for each disk, {} interleaved runs of {} s after {} s; \
          medians. One core for the server with all its threads, one for loader and loop devices. The set is twenty times what the server's \
-         memory cgroup leaves for page cache. PUTs are durable. fio reads or writes 1 MiB directly, as many under way. Names are chosen so \
+         memory cgroup leaves for page cache. PUTs are durable. fio reads or writes as much at a time directly, as many under way. Names are chosen so \
          that objects lie evenly on the disks; the fullest disk's share of the mean is given, and bounds what can be reached.",
-        args.depth, args.runs, args.seconds, args.warmup
+        size(args.size),
+        args.depth,
+        args.runs,
+        args.seconds, args.warmup
     ));
     for (shape, title) in [
         (Shape::Disks, "N disks in one node"),
@@ -88,7 +91,7 @@ pub(crate) fn fill(report: &mut Report, points: &[Point], args: &DisksArgs) -> R
         let mut shown: Vec<&Point> = Vec::new();
         for point in own.iter().filter(|p| p.who == Who::Weir) {
             if !shown.iter().any(|s| s.is_same_series(point)) {
-                plot(report, shape, point.bandwidth, point.mode, &own)?;
+                plot(report, shape, args.size, point.bandwidth, point.mode, &own)?;
                 shown.push(point);
             }
         }
@@ -146,7 +149,14 @@ fn line(point: &Point, all: &[&Point]) -> Vec<String> {
     ]
 }
 
-fn plot(report: &mut Report, shape: Shape, bandwidth: u64, mode: Mode, points: &[&Point]) -> Result<()> {
+fn plot(
+    report: &mut Report,
+    shape: Shape,
+    object: u64,
+    bandwidth: u64,
+    mode: Mode,
+    points: &[&Point],
+) -> Result<()> {
     let series = |who: Who| {
         let own = points.iter().filter(|p| p.bandwidth == bandwidth && p.mode == mode && p.who == who);
         let mut line: Vec<(f64, f64)> = own.map(|p| (p.count as f64, p.rate())).collect();
@@ -159,7 +169,7 @@ fn plot(report: &mut Report, shape: Shape, bandwidth: u64, mode: Mode, points: &
         Shape::Targets => ("targets", "targets"),
     };
     let lines = Lines {
-        title: format!("{} of 1 MiB, {what} of {bandwidth} MB/s", mode.name().to_uppercase()),
+        title: format!("{} of {}, {what} of {bandwidth} MB/s", mode.name().to_uppercase(), size(object)),
         x: what.into(),
         y: "MB/s".into(),
         series: vec![
@@ -171,6 +181,7 @@ fn plot(report: &mut Report, shape: Shape, bandwidth: u64, mode: Mode, points: &
             Line { name: "weir".into(), points: series(Who::Weir), ideal: false },
             Line { name: "fio".into(), points: series(Who::Fio), ideal: false },
         ],
+        marks: Vec::new(),
     };
     report.plot(&format!("{file}-{bandwidth}-{}", mode.name()), &lines.title.clone(), lines.svg()?);
     Ok(())

@@ -19,7 +19,7 @@ use serde_json::json;
 use self::client::Client;
 use self::stepper::Stepper;
 use crate::error::{PerfError, Result};
-use crate::options::Common;
+use crate::options::{Common, quick};
 use crate::report::table::{figure, table};
 use crate::report::{self, Report};
 use crate::rig::process::{Server, Start};
@@ -51,12 +51,8 @@ pub(crate) struct InstructionsArgs {
 
 impl InstructionsArgs {
     pub(crate) fn quicken(&mut self, given: impl Fn(&str) -> bool) {
-        if !given("requests") {
-            self.requests = 32;
-        }
-        if !given("warmup") {
-            self.warmup = 32;
-        }
+        quick(&given, "requests", &mut self.requests, 32);
+        quick(&given, "warmup", &mut self.warmup, 32);
     }
 }
 
@@ -103,7 +99,7 @@ impl Counted {
 /// Counts, writes the report and adds to the history.
 pub(crate) fn run(common: &Common, args: &InstructionsArgs) -> Result<PathBuf> {
     let weir = common.weir()?;
-    let mut report = Report::new("instructions", "Instructions of one request", common.quick);
+    let mut report = Report::new("instructions", "Instructions of one request", common);
     let base = PathBuf::from(DIR);
     let _ = std::fs::remove_dir_all(&base);
     let counted = count(&weir, &base, common.server_cpu, args);
@@ -117,7 +113,7 @@ pub(crate) fn run(common: &Common, args: &InstructionsArgs) -> Result<PathBuf> {
         let history = common.reports.join("instructions/history.tsv");
         append(&history, &report::commit(), &counted, args.requests)?;
     }
-    report.write(&common.reports)
+    report.write()
 }
 
 fn count(weir: &Path, base: &Path, cpu: usize, args: &InstructionsArgs) -> Result<Vec<Counted>> {
@@ -197,7 +193,7 @@ fn start(weir: &Path, base: &Path, cpu: usize, address: &str) -> Result<Server> 
 
 fn request(kind: &Kind, name: usize, body: &[u8]) -> Vec<u8> {
     let path = format!("/v1/objects/{}/instructions-{name:04}?provider=ais", kind.bucket);
-    let mut bytes = format!("{} {path} HTTP/1.1\r\nHost: weir\r\n", kind.method).into_bytes();
+    let mut bytes = format!("{} {path} HTTP/1.1\r\nHost: localhost\r\n", kind.method).into_bytes();
     if kind.method == "PUT" {
         bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
         bytes.extend_from_slice(body);

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::error::Result;
-use crate::options::Common;
+use crate::options::{Common, quick};
 use crate::report::Report;
 use crate::report::table::parse_size;
 use crate::rig::peer::PeerSpec;
@@ -55,23 +55,18 @@ pub(crate) struct PeersArgs {
 impl PeersArgs {
     /// Less of everything that the command line does not name.
     pub(crate) fn quicken(&mut self, given: impl Fn(&str) -> bool) {
-        let quick = |id: &str, apply: &mut dyn FnMut()| {
-            if !given(id) {
-                apply();
-            }
-        };
-        quick("sizes", &mut || self.sizes = vec![4 << 10, 1 << 20]);
-        quick("connections", &mut || self.connections = vec![16]);
-        quick("runs", &mut || self.runs = 1);
-        quick("seconds", &mut || self.seconds = 2.0);
-        quick("warmup", &mut || self.warmup = 0.5);
+        quick(&given, "sizes", &mut self.sizes, vec![4 << 10, 1 << 20]);
+        quick(&given, "connections", &mut self.connections, vec![16]);
+        quick(&given, "runs", &mut self.runs, 1);
+        quick(&given, "seconds", &mut self.seconds, 2.0);
+        quick(&given, "warmup", &mut self.warmup, 0.5);
     }
 }
 
 /// Measures and writes the report.
 pub(crate) fn run(common: &Common, args: &PeersArgs) -> Result<PathBuf> {
-    let mut report = Report::new("peers", "Peers on one box", common.quick);
+    let mut report = Report::new("peers", "Peers on one box", common);
     let rows = bench::measure(common, args)?;
     text::fill(&mut report, &rows, args)?;
-    report.write(&common.reports)
+    report.write()
 }

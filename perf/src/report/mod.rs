@@ -3,21 +3,24 @@
 pub(crate) mod plot;
 pub(crate) mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::error::{PerfError, Result};
+use crate::options::Common;
 use crate::rig::command;
 use crate::rig::machine::Machine;
 
-/// A report in the making. Its directory is `<reports>/<name>`, with `-quick` when it is for a look and not for judging.
+/// A report in the making. Its directory is `<reports>/<name>`, with `-<part>` when it is a part of the whole, and with `-quick`
+/// when it is for a look and not for judging.
 #[derive(Debug)]
 pub(crate) struct Report {
     name: &'static str,
     title: &'static str,
+    dir: PathBuf,
     quick: bool,
     started: OffsetDateTime,
     begin: std::time::Instant,
@@ -27,13 +30,14 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(name: &'static str, title: &'static str, quick: bool) -> Self {
+    pub(crate) fn new(name: &'static str, title: &'static str, common: &Common) -> Self {
         // What was recorded before belongs to another report.
         command::take_record();
         Self {
             name,
             title,
-            quick,
+            dir: common.report_dir(name),
+            quick: common.quick,
             started: OffsetDateTime::now_utc(),
             begin: std::time::Instant::now(),
             parts: Vec::new(),
@@ -59,9 +63,8 @@ impl Report {
     }
 
     /// Writes report.md, data.json, commands.txt and the plots; gives the directory.
-    pub(crate) fn write(self, reports: &Path) -> Result<PathBuf> {
-        let dir =
-            reports.join(if self.quick { format!("{}-quick", self.name) } else { self.name.to_owned() });
+    pub(crate) fn write(self) -> Result<PathBuf> {
+        let dir = self.dir.clone();
         // Plots of an earlier run that this one does not have would be taken for its own.
         if dir.is_dir() {
             for entry in std::fs::read_dir(&dir).map_err(PerfError::io(dir.display().to_string()))?.flatten()
@@ -199,14 +202,23 @@ mod tests {
     #[test]
     fn a_report_is_written_whole() {
         let dir = tempfile::tempdir().unwrap();
-        let mut report = Report::new("x", "X", true);
+        let common = Common {
+            part: Some("y".into()),
+            quick: true,
+            reports: dir.path().to_owned(),
+            base: dir.path().to_owned(),
+            weir: None,
+            server_cpu: 0,
+            load_cpu: 1,
+        };
+        let mut report = Report::new("x", "X", &common);
         report.text("words");
         report.plot("p", "a plot", "<svg/>".into());
         report.row(json!({"a": 1}));
-        std::fs::create_dir(dir.path().join("x-quick")).unwrap();
-        std::fs::write(dir.path().join("x-quick/old.svg"), "").unwrap();
-        let at = report.write(dir.path()).unwrap();
-        assert_eq!(at, dir.path().join("x-quick"));
+        std::fs::create_dir(dir.path().join("x-y-quick")).unwrap();
+        std::fs::write(dir.path().join("x-y-quick/old.svg"), "").unwrap();
+        let at = report.write().unwrap();
+        assert_eq!(at, dir.path().join("x-y-quick"));
         let text = std::fs::read_to_string(at.join("report.md")).unwrap();
         for word in ["# X", "Quick pass", "words", "![a plot](p.svg)", "| commit |", "| machine |"] {
             assert!(text.contains(word), "{word}: {text}");

@@ -45,9 +45,9 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Attaches a prefaulted image of `bytes` and makes a file system on it, mounted at `<base>/<name>`.
+    /// Attaches a prefaulted image of `bytes` and makes a file system on it, mounted at `<base>/<name>`; the name may be a path.
     pub(crate) fn make(place: &Place, backing: &Backing, name: &str, bytes: u64) -> Result<Self> {
-        let image = backing.dir.join(format!("{name}.img"));
+        let image = backing.dir.join(format!("{}.img", name.replace('/', "-")));
         let mount = place.dir(name)?;
         command::run(&mut words(&format!("fallocate -l {bytes} {}", image.display())))?;
         let attach = format!("losetup -f --show --direct-io=on --sector-size 4096 {}", image.display());

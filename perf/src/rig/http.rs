@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::error::{PerfError, Result};
 
+/// Below those that the kernel gives to connections.
+const FIRST_PORT: u16 = 20_000;
+
 fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder();
     config.timeout_global(Some(Duration::from_secs(30))).http_status_as_error(false).build().into()
@@ -33,19 +36,33 @@ pub(crate) fn make_bucket(endpoint: &str, bucket: &str, relaxed: bool) -> Result
     Ok(())
 }
 
+/// The answer to a POST of JSON.
+pub(crate) fn post(url: &str, body: &serde_json::Value) -> Result<String> {
+    expect(url, agent().post(url).send_json(body), &[200])
+}
+
 fn expect(
     url: &str,
     response: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     good: &[u16],
-) -> Result<()> {
+) -> Result<String> {
     let failed = |got: String| PerfError::Server { name: url.into(), got };
     let mut response = response.map_err(|e| failed(e.to_string()))?;
     let status = response.status().as_u16();
-    if good.contains(&status) {
-        return Ok(());
-    }
     let body = response.body_mut().read_to_string().unwrap_or_default();
+    if good.contains(&status) {
+        return Ok(body);
+    }
     Err(failed(format!("{status}: {}", super::command::tail(&body))))
+}
+
+/// The first of `count` ports in a row that are free now.
+pub(crate) fn free_ports(count: usize) -> Result<u16> {
+    let count = u16::try_from(count).map_err(|_| PerfError::Refused(format!("{count} ports")))?;
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut rows = (FIRST_PORT..u16::MAX - count).step_by(usize::from(count.max(1)));
+    let found = rows.find(|first| (*first..*first + count).all(free));
+    found.ok_or_else(|| PerfError::Refused(format!("no {count} ports in a row are free")))
 }
 
 /// A port of loopback that is free now.

@@ -63,6 +63,17 @@ pub(crate) struct Outcome {
     pub(crate) latency_us: Latency,
     pub(crate) loader: Loader,
     pub(crate) server: Vec<ServerCpu>,
+    pub(crate) per_second: Vec<Second>,
+}
+
+/// One second of a run.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Second {
+    /// From 1 on.
+    pub(crate) second: u64,
+    /// Content that came, also with answers that did not end in it.
+    pub(crate) arrived_bytes: u64,
 }
 
 /// Percentiles in microseconds.
@@ -167,6 +178,15 @@ impl Outcome {
         self.server.iter().map(|s| s.cpu_seconds).sum()
     }
 
+    /// Bytes of content that came in a second, in the whole seconds from `from` to `until`; 0 if there is none.
+    pub(crate) fn arrived_per_second(&self, from: f64, until: f64) -> f64 {
+        let within = |row: &&Second| row.second as f64 > from && row.second as f64 <= until;
+        let rows = self.per_second.iter().filter(within);
+        let (seconds, bytes) =
+            rows.fold((0.0, 0.0), |(n, sum), row| (n + 1.0, sum + row.arrived_bytes as f64));
+        if seconds > 0.0 { bytes / seconds } else { 0.0 }
+    }
+
     /// Whether the loader was the limit.
     pub(crate) fn loader_bound(&self) -> bool {
         self.loader.loader_bound || self.loader.busiest_thread > crate::stats::LOADER_BUSY_MAX
@@ -174,7 +194,7 @@ impl Outcome {
 }
 
 /// The loader's JSON object, from whatever else it printed.
-fn parse(said: &str) -> Result<Outcome> {
+pub(crate) fn parse(said: &str) -> Result<Outcome> {
     let from = said.find('{').unwrap_or(0);
     let outcome: Outcome = serde_json::Deserializer::from_str(&said[from..])
         .into_iter()
@@ -264,11 +284,15 @@ mod tests {
             "latency_us":{"p50":1.5,"p90":2,"p99":3,"p999":4,"max":5,"mean":1.6},
             "loader":{"cpu_seconds":1.0,"busiest_thread":0.95,"loader_bound":false},
             "server":[{"pid":1,"cpu_seconds":2.0,"cpu_us_per_request":1,"cpu_seconds_per_gib":3},{"pid":2,"cpu_seconds":0.5}],
-            "softirq_seconds":0.2,"per_second":[]}"#;
+            "softirq_seconds":0.2,
+            "per_second":[{"second":1,"bytes":7,"arrived_bytes":1},{"second":2,"arrived_bytes":10},{"second":3,"arrived_bytes":20},
+            {"second":4,"arrived_bytes":100}]}"#;
         let got = parse(text).unwrap();
         assert_eq!((got.requests, got.errors, got.latency_us.p999), (100, 1, 4.0));
         assert!((got.server_cpu_seconds() - 2.5).abs() < 1e-9);
         assert!(got.loader_bound());
+        assert_eq!(got.arrived_per_second(1.0, 3.0), 15.0);
+        assert_eq!(got.arrived_per_second(4.0, 9.0), 0.0);
         assert!(parse("{}").is_err());
         assert!(parse("nothing").is_err());
         assert!(parse(r#"{"requests":0,"seconds":1}"#).is_err());

@@ -30,6 +30,11 @@ pub(crate) fn check() -> Result<()> {
     if flag().load(Ordering::Relaxed) { Err(PerfError::Stopped) } else { Ok(()) }
 }
 
+/// Waits for so long, or until a signal comes.
+pub(crate) fn sleep(time: Duration) -> Result<()> {
+    until(time, || Ok(None::<()>)).map(drop)
+}
+
 /// Waits until `done` gives something; looks every 50 ms, for at most `limit`. `None`: the time ran out.
 pub(crate) fn until<T>(limit: Duration, mut done: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     let begin = Instant::now();

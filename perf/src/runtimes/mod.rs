@@ -19,7 +19,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::error::{PerfError, Result};
-use crate::options::Common;
+use crate::options::{Common, quick};
 use crate::report::Report;
 use crate::report::plot::Bars;
 use crate::report::table::{self, figure, ratio, size, table};
@@ -118,15 +118,9 @@ pub(crate) struct RuntimesArgs {
 impl RuntimesArgs {
     /// Less of everything that the command line does not name.
     pub(crate) fn quicken(&mut self, given: impl Fn(&str) -> bool) {
-        if !given("connections") {
-            self.connections = vec![16];
-        }
-        if !given("runs") {
-            self.runs = 1;
-        }
-        if !given("seconds") {
-            self.seconds = 2.0;
-        }
+        quick(&given, "connections", &mut self.connections, vec![16]);
+        quick(&given, "runs", &mut self.runs, 1);
+        quick(&given, "seconds", &mut self.seconds, 2.0);
     }
 }
 
@@ -157,7 +151,7 @@ impl Row {
 pub(crate) fn run(common: &Common, args: &RuntimesArgs) -> Result<PathBuf> {
     let weir = common.weir()?;
     let place = Place::open(&common.base, &["mkfs.xfs", "losetup", "taskset", "fallocate", "dd"])?;
-    let mut report = Report::new("runtimes", "Three runtimes, one loop", common.quick);
+    let mut report = Report::new("runtimes", "Three runtimes, one loop", common);
     let _workers = Workers::keep_to(place.base(), common.load_cpu)?;
     let backing = Backing::make(&place, DISK_BYTES)?;
     let disk = Disk::make(&place, &backing, "d0", DISK_BYTES)?;
@@ -205,7 +199,7 @@ pub(crate) fn run(common: &Common, args: &RuntimesArgs) -> Result<PathBuf> {
         std::fs::remove_dir_all(&set).map_err(PerfError::io("file set"))?;
     }
     fill(&mut report, &rows, args)?;
-    report.write(&common.reports)
+    report.write()
 }
 
 fn start(
