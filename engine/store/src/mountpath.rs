@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use weir_types::ChecksumKind;
 use weir_types::limits::{JOURNAL_SEGMENT_BYTES, LIST_INDEX_BYTES_MAX};
+use weir_types::{Bucket, ChecksumKind, ObjectName};
 
 use crate::generation::{Generations, Slot};
 use crate::list::Index;
@@ -267,6 +267,11 @@ impl<F> Mountpath<F> {
         let digest = weir_types::checksum::of(ChecksumKind::XxHash2, self.identity.node.as_bytes()).value;
         let node = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         CommitId { map_version: node, ..commit }.to_string()
+    }
+
+    /// Notes that a name was looked for on the disk and is not there, whatever was listed: somebody removed it without Weir.
+    pub(crate) fn note_absent(&self, bucket: &Bucket, name: &ObjectName) {
+        self.index.set(bucket, name, None);
     }
 
     pub(crate) fn is_verified(&self, commit: CommitId) -> bool {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use common::*;
 use weir_store::sim::{Fault, Faulty, Random, SimDisk, block_on};
-use weir_store::{ListQuery, MountpathOptions};
+use weir_store::{Disk, DiskPath, ListQuery, MountpathOptions};
 
 fn pages(n: &Node, query: &ListQuery) -> Vec<String> {
     let mut query = query.clone();
@@ -130,6 +130,27 @@ fn the_index_follows_changes_and_stays_within_its_bytes() {
         block_on(n.volume().list(&bucket("b"), &ListQuery { limit: 1, ..ListQuery::default() })).unwrap();
     let first = &entry.entries[0];
     assert_eq!(first.record, n.get("b", first.name.as_str()).unwrap().1);
+}
+
+/// A removal says that there is no such object, and from then on no listing says otherwise.
+#[test]
+fn what_was_removed_without_weir_leaves_the_index_by_a_removal() {
+    for options in [options(1), journaled(1)] {
+        let disk = Faulty::new(SimDisk::new(), 0, Fault::NoSpace);
+        let mut n = Node::start_with(disk, options).unwrap();
+        n.put("b", "kept", b"x").unwrap();
+        n.put("b", "wiped", b"x").unwrap();
+        n.settle();
+        assert_eq!(n.list_all("b"), ["kept", "wiped"]);
+        let path = n.disk.inner().paths().into_iter().find(|path| path.ends_with("/wiped")).unwrap();
+        let path = path.split('/').try_fold(DiskPath::root(), |dir, part| dir.join(part)).unwrap();
+        block_on(n.disk.unlink(&path)).unwrap();
+        assert!(n.delete("b", "wiped").unwrap_err().is_not_found());
+        assert_eq!(n.list_all("b"), ["kept"]);
+        n.put("b", "wiped", b"y").unwrap();
+        n.settle();
+        assert_eq!(n.list_all("b"), ["kept", "wiped"]);
+    }
 }
 
 #[test]

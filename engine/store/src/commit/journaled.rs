@@ -290,6 +290,9 @@ impl<D: Disk> Committer<D> {
         let before = self.before(&plan, earlier, !terms.is_empty()).await?;
         if !before.exists {
             let (bucket, name) = plan.key.as_ref().clone();
+            if matches!(before.on_disk, OnDisk::Absent) {
+                self.mountpath().note_absent(&bucket, &name);
+            }
             return Err(StoreError::NotFound { bucket, name }.into());
         }
         // Who removes what is of a certain commit moves names, and knows of the copies.

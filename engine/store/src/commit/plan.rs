@@ -326,6 +326,9 @@ impl<D: Disk> Committer<D> {
         let absent = || StoreError::NotFound { bucket: bucket.clone(), name: name.clone() };
         let dirs = BucketDirs::of(&bucket)?;
         let located = self.volume.locate(&dirs, &name, Access::Buffered).await?.located;
+        if located.is_none() {
+            self.mountpath().note_absent(&bucket, &name);
+        }
         let located = located.filter(|l| l.record.is_some()).ok_or_else(absent)?;
         let present = self.present(&dirs, &name, Some(&located), !terms.is_empty()).await?;
         // Who removes what is of a certain commit moves names, and knows of the copies.
