@@ -8,7 +8,11 @@ const DEBUG_OPERATIONS_MAX: u64 = 50_000;
 /// What happens in the short form: each way of dying once, and objects that move between nodes and disks.
 const SHORT: &[&str] = &["--kinds", "leader,target,all,moves", "--phase", "100", "--clients", "6"];
 /// Bugs that the processes of a cluster can have, and the rounds that show them.
-const PLANTED: &[(&str, &[&str])] = &[("miss-not-forwarded", &["--kinds", "join"])];
+const PLANTED: &[(&str, &[&str])] = &[
+    ("miss-not-forwarded", &["--kinds", "join"]),
+    ("stale-map", &["--kinds", "join,leave"]),
+    ("ClaimForEver", &["--kinds", "cut"]),
+];
 /// Rounds of each kind in which a planted bug must show.
 const PLANTED_ROUNDS: &str = "4";
 

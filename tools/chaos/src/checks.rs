@@ -38,16 +38,17 @@ pub fn all(scene: &Scene<'_>, ledger: &mut Ledger) -> Result<(), ChaosError> {
         200 => look(scene, client, way, key, *number),
         _ => Some(()),
     })?;
+    ledger.late.extend(perhaps.iter().map(|(key, _)| key.clone()));
     for bucket in 0..BUCKETS.len() {
         let through = (scene.seed as usize + bucket) % scene.cluster.members().len();
-        listed(scene, scene.cluster.members()[through], bucket, ledger, &perhaps)?;
+        listed(scene, scene.cluster.members()[through], bucket, ledger)?;
     }
     let surplus = ledger.surplus();
     each(scene, &surplus, |client, way, key| status(scene, client, way, "DELETE", key).map(drop))?;
-    // Those of unknown outcome as well, so that nobody has to remember them.
+    // Those of unknown outcome as well, so that few stay.
     each(scene, &perhaps, |client, way, (key, _)| status(scene, client, way, "DELETE", key).map(drop))?;
     ledger.there.retain(|key, _| surplus.binary_search(key).is_err());
-    ledger.gone = surplus.into_iter().chain(perhaps.into_iter().map(|(key, _)| key)).collect();
+    ledger.gone = surplus.into_iter().collect();
     Ok(())
 }
 
@@ -102,13 +103,7 @@ fn each<T: Sync>(
 }
 
 /// Lists a bucket through a node and compares.
-fn listed(
-    scene: &Scene<'_>,
-    through: usize,
-    bucket: usize,
-    ledger: &Ledger,
-    perhaps: &[(Key, u64)],
-) -> Result<(), ChaosError> {
+fn listed(scene: &Scene<'_>, through: usize, bucket: usize, ledger: &Ledger) -> Result<(), ChaosError> {
     let names = list(scene, through, bucket)?;
     let note = |what: String| {
         scene.findings.note(Finding::Listing, || format!("{} through n{through}: {what}", BUCKETS[bucket]));
@@ -127,7 +122,7 @@ fn listed(
     }
     for name in counts.into_keys() {
         let key = (bucket, name.to_owned());
-        if name.starts_with('u') && !perhaps.iter().any(|(known, _)| *known == key) {
+        if name.starts_with('u') && !ledger.late.contains(&key) {
             note(format!("{name} is listed and not there"));
         }
     }

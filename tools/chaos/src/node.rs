@@ -198,8 +198,9 @@ impl Node {
     fn command(&self, common: &Common) -> Command {
         let mut command = match &self.namespace {
             Some(namespace) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(&common.weir);
+                // `ip netns exec` would give it mounts of its own: a disk that is mounted later would not be there.
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{namespace}")).arg(&common.weir);
                 command
             }
             None => Command::new(&common.weir),

@@ -28,8 +28,10 @@ pub struct Ledger {
     pub there: BTreeMap<Key, u64>,
     /// Of unknown outcome: there with their own bytes, or not.
     pub perhaps: BTreeMap<Key, u64>,
-    /// Removed in the last round, which was acknowledged.
+    /// Removed in the last round, which was acknowledged, as their writes were.
     pub gone: BTreeSet<Key>,
+    /// Of unknown outcome in an earlier round: such a write may still happen, whatever was done about its name since.
+    pub late: BTreeSet<Key>,
 }
 
 impl Ledger {
