@@ -14,6 +14,7 @@ use crate::findings::Finding;
 use crate::http::{Answer, Client};
 use crate::register::{Record, Told};
 use crate::scene::Scene;
+use crate::unique::Key;
 
 /// How long a client rests that got no answer.
 const REST: Duration = Duration::from_millis(20);
@@ -37,6 +38,11 @@ impl Names {
     /// Each name with its place.
     pub fn all(&self) -> impl Iterator<Item = (usize, &str)> {
         self.names.iter().map(String::as_str).enumerate()
+    }
+
+    /// As a key.
+    pub fn key(&self, at: usize) -> Key {
+        (at % BUCKETS.len(), self.names[at].clone())
     }
 
     /// As an object: names take turns in the buckets.

@@ -12,7 +12,7 @@ use crate::scene::Scene;
 use crate::unique::{Key, look};
 
 /// Objects of each target that are read.
-const OF_EACH: usize = 4;
+const OF_EACH: usize = 2;
 /// Between two reads.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long a reader waits for an answer.
@@ -48,8 +48,8 @@ impl Probe {
     /// Reads until the round is over.
     pub fn read(&self, scene: &Scene<'_>) {
         let mut client = Client::new(PATIENCE, scene.cluster.bearer());
-        // Since when reads of an owner's objects fail through a gateway.
-        let mut failing: BTreeMap<(usize, usize), u64> = BTreeMap::new();
+        // Since when reads of an owner's object fail through a gateway.
+        let mut failing: BTreeMap<(usize, usize, usize), u64> = BTreeMap::new();
         for turn in 0usize.. {
             if scene.is_over() {
                 break;
@@ -60,18 +60,20 @@ impl Probe {
                     let lost = scene.lost.lock();
                     lost.contains(owner) || lost.contains(&gateway)
                 };
-                let (key, number) = &objects[turn / GATEWAYS % objects.len()];
+                let at = turn / GATEWAYS % objects.len();
+                let (key, number) = &objects[at];
+                let read = (gateway, *owner, at);
                 let begun = scene.now();
                 let good = !is_lost() && self.one(scene, &mut client, gateway, key, *number);
                 // Lost meanwhile: nobody counted on it.
                 if is_lost() {
-                    failing.remove(&(gateway, *owner));
+                    failing.remove(&read);
                 } else if good {
-                    if let Some(since) = failing.remove(&(gateway, *owner)) {
+                    if let Some(since) = failing.remove(&read) {
                         self.note(scene.now() - since);
                     }
                 } else {
-                    failing.entry((gateway, *owner)).or_insert(begun);
+                    failing.entry(read).or_insert(begun);
                 }
             }
             std::thread::sleep(PAUSE);

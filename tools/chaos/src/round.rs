@@ -13,7 +13,7 @@ use crate::events::{Event, Kind, prepare};
 use crate::findings::Finding;
 use crate::load::{Names, Records, work};
 use crate::probe::Probe;
-use crate::register::{Judged, Record, judge};
+use crate::register::{Judged, Record, Told, judge};
 use crate::scene::Scene;
 use crate::unique::{Key, Ledger, write};
 use crate::watch::Watch;
@@ -153,14 +153,16 @@ impl Round<'_, '_> {
         let names = Names::new(scene.round, self.manner.names);
         let (happened, records) = self.clients(&names, ledger);
         self.watch.judge(scene);
-        self.judge(&names, records);
+        let settled = self.judge(&names, records);
         // What was found counts, whether the rest comes to its end or not.
         happened?;
         scene.cluster.whole()?;
         scene.cluster.at_rest()?;
         checks::all(scene, ledger)?;
-        let keys: Vec<Key> = names.all().map(|(at, name)| (at % BUCKETS.len(), name.to_owned())).collect();
-        checks::remove(scene, &keys)
+        let keys: Vec<Key> = (0..self.manner.names).map(|at| names.key(at)).collect();
+        checks::remove(scene, &keys)?;
+        ledger.gone.extend(settled);
+        Ok(())
     }
 
     /// Writes the first objects.
@@ -263,8 +265,8 @@ impl Round<'_, '_> {
         })
     }
 
-    /// Looks whether what clients were told could be.
-    fn judge(&self, names: &Names, all: Vec<Records>) {
+    /// Looks whether what clients were told could be. The names of which every write was acknowledged: once removed, they stay so.
+    fn judge(&self, names: &Names, all: Vec<Records>) -> Vec<Key> {
         let mut by_name: Vec<Vec<Record>> = vec![Vec::new(); self.manner.names];
         all.into_iter().flatten().for_each(|(at, record)| by_name[at].push(record));
         for (at, name) in names.all() {
@@ -274,5 +276,7 @@ impl Round<'_, '_> {
                 Judged::Unknown(story) => self.scene.findings.note(Finding::Unknown, || story),
             }
         }
+        let is_settled = |at: usize| !by_name[at].iter().any(|r| matches!(r.told, Told::Put { sure: false, .. }));
+        (0..by_name.len()).filter(|at| is_settled(*at)).map(|at| names.key(at)).collect()
     }
 }

@@ -54,6 +54,9 @@ pub(crate) struct ServeArgs {
     /// Shard threads; 0: one per core less one
     #[arg(long, value_name = "N")]
     shards: Option<usize>,
+    /// I/O buffers of each shard, 256 KiB each
+    #[arg(long, value_name = "N")]
+    buffers: Option<usize>,
     /// An S3-compatible endpoint behind the node; may be repeated. Keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
     #[arg(long = "origin", value_name = "URL")]
     origins: Vec<String>,
@@ -105,9 +108,8 @@ fn config(args: ServeArgs) -> Result<NodeConfig, ToolError> {
     config.gateway_id = args.gateway_id.unwrap_or(config.gateway_id);
     config.target_id = args.target_id.unwrap_or(config.target_id);
     config.pin &= !args.no_pin;
-    if let Some(shards) = args.shards {
-        config.shards = shards;
-    }
+    config.shards = args.shards.unwrap_or(config.shards);
+    config.buffers = args.buffers.unwrap_or(config.buffers);
     if !args.mountpaths.is_empty() {
         config.mountpaths = args.mountpaths;
     }
@@ -151,12 +153,14 @@ mod tests {
             promote_dirs: vec!["/in".into()],
             no_pin: true,
             shards: None,
+            buffers: Some(64),
             origins: vec!["http://h:1".into()],
             until_stdin_ends: false,
             log: String::new(),
         };
         let config = config(args).unwrap();
         assert!(!config.pin);
+        assert_eq!(config.buffers, 64);
         assert_eq!(config.promote_dirs, [PathBuf::from("/in")]);
         assert_eq!((config.role, config.intra_control.map(|a| a.port())), (Roles::Target, Some(1)));
         assert_eq!((config.seeds, config.target_id.as_str()), (vec!["h:1".to_owned()], "t1t1t1t1"));

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ use crate::error::ToolError;
 const NODES_MAX: usize = 64;
 /// Characters of the secret that its nodes share.
 const SECRET_CHARS: usize = 48;
+/// I/O buffers of each shard: the nodes share a machine, and memory that is taken is memory to clear at the start.
+const BUFFERS: &str = "64";
 /// Between two looks whether a node is ready.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -77,7 +80,7 @@ impl Cluster {
             let mut command = Command::new(std::env::current_exe().map_err(ToolError::file("weir"))?);
             command.args(["serve", "--until-stdin-ends", "--no-pin", "--role", role, "--log", &args.log]);
             command.args(["--listen", &at(0, i), "--intra-control", &at(1, i), "--intra-data", &at(2, i)]);
-            command.args(["--shards", &args.shards.max(1).to_string()]);
+            command.args(["--shards", &args.shards.max(1).to_string(), "--buffers", BUFFERS]);
             command.arg("--join-secret").arg(&secret).arg("--dir").arg(root.join(&name).join("node"));
             command.args((0..gateways).flat_map(|seed| ["--seed".to_owned(), at(1, seed)]));
             if role == "target" {
@@ -91,6 +94,8 @@ impl Cluster {
                 command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
                 command.env("AWS_REGION", "us-east-1");
             }
+            // A Ctrl-C goes to the whole group of a terminal: to a node it would be the second word, which ends it at once.
+            command.process_group(0);
             let child = command.stdin(Stdio::piped()).spawn().map_err(ToolError::file("weir serve"))?;
             cluster.nodes.push(Node { name, url: format!("http://{}", at(0, i)), child });
         }

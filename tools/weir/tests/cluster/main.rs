@@ -5,8 +5,9 @@ mod nodes;
 mod watch;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -184,6 +185,8 @@ fn a_playground_of_several_nodes() {
         .args(["--port", &port.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
         .spawn()
         .unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -220,9 +223,13 @@ fn a_playground_of_several_nodes() {
     weir(&["cluster", "maintenance", &target, "--stop"]);
     weir(&["cluster", "remove", &target]);
     until("it is off the map", || (!weir(&["show", "cluster"]).contains(&target)).then_some(()));
-    let kill = format!("kill -INT {}", child.id());
+    // As a terminal does it: to all of its group.
+    let kill = format!("kill -INT -- -{}", child.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     assert!(child.wait().unwrap().success());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(!said.contains("ended:"), "nodes did not end by themselves: {said}");
     until("the nodes are gone", || TcpListener::bind(("127.0.0.1", port + 17)).ok());
 }
 
