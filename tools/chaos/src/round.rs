@@ -276,7 +276,8 @@ impl Round<'_, '_> {
                 Judged::Unknown(story) => self.scene.findings.note(Finding::Unknown, || story),
             }
         }
-        let is_settled = |at: usize| !by_name[at].iter().any(|r| matches!(r.told, Told::Put { sure: false, .. }));
+        let is_settled =
+            |at: usize| !by_name[at].iter().any(|r| matches!(r.told, Told::Put { sure: false, .. }));
         (0..by_name.len()).filter(|at| is_settled(*at)).map(|at| names.key(at)).collect()
     }
 }
