@@ -1,6 +1,8 @@
 """A cluster with credentials: AIS's clients are redirected and S3's are not; whichever node is asked, the same is answered."""
 
 import base64
+import io
+import tarfile
 import zlib
 
 import pytest
@@ -100,6 +102,16 @@ def test_a_client_that_knows_the_owner_asks_it(cluster):
         bucket.object(f"o{i}").get_writer().put_content(body)
         assert bucket.object(f"o{i}").get_reader(direct=True).read_all() == body
     bucket.delete()
+
+
+def test_logs_of_the_nodes(cluster):
+    """Every target's log through the gateway, as text and as an archive."""
+    nodes = ais_client(cluster).cluster()
+    logs = nodes.get_cluster_logs()
+    assert set(logs) == set(nodes.get_info().tmap) and all("at 2" in text for text in logs.values())
+    for node in logs:
+        with tarfile.open(fileobj=io.BytesIO(nodes.get_node_log_archive(node)), mode="r:gz") as archive:
+            assert archive.extractfile("weir.INFO").read().startswith((b"Started up", b"Rotated"))
 
 
 def test_listing_of_12000_names_over_pages(cluster):

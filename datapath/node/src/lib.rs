@@ -25,3 +25,4 @@ pub use error::NodeError;
 pub use node::Node;
 pub use signals::ask_to_stop;
 pub use weir_cluster::Roles;
+pub use weir_control::LogLine;

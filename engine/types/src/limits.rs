@@ -184,6 +184,8 @@ pub const TOKEN_KEY_BYTES_MIN: usize = 16;
 pub const JOIN_SECRET_BYTES_MIN: usize = 16;
 /// Seconds that the clocks of two nodes may be apart.
 pub const PEER_SKEW_SECONDS_MAX: u64 = 60;
+/// Bytes of a page of the log that a node can be asked for; it keeps two, of all lines and of severe ones.
+pub const LOG_PAGE_BYTES: usize = 512 << 10;
 /// Nodes of one cluster, gateways and targets together.
 pub const NODES_MAX: usize = 1024;
 /// Gateways of one cluster that vote, at most.

@@ -66,6 +66,7 @@ pub use shapes::{
     cluster_config_json, node_config_json,
 };
 pub use summary::{BucketSummary, ObjectCount, ObjectSize, SummaryMsg, TotalSize};
+pub use times::rfc3339;
 
 /// The AIS version whose API this is; its command line compares it with its own.
 pub const AIS_VERSION: &str = "5.0.0";

@@ -112,7 +112,7 @@ fn token_text(t: &OffsetDateTime, token: &str) -> String {
 }
 
 /// RFC 3339 with the nanoseconds that are there.
-pub(crate) fn rfc3339(ns: u64) -> String {
+pub fn rfc3339(ns: u64) -> String {
     go_format(ns, "2006-01-02T15:04:05.999999999Z07:00")
 }
 

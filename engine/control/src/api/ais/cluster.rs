@@ -83,7 +83,7 @@ pub(super) async fn change(
         ClusterPut::StopJob(msg) => return jobs::stop(core, &msg).await,
         ClusterPut::ResetStats { .. } => return Err(Unsupported::new("reset", "statistics").into()),
         ClusterPut::RotateLogs => {
-            return Err(Unsupported::new("rotate", "logs (they go to standard error)").into());
+            return Err(Unsupported::new("rotate", "the logs of all nodes at once").into());
         }
         ClusterPut::Node(action) => return members::act(core, &action).await,
         ClusterPut::Shutdown => return members::shutdown(core).await,

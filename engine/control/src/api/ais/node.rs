@@ -13,6 +13,7 @@ use weir_cluster::{ClusterView, Node, NodeId, Role};
 use super::{Answer, error, jobs, json};
 use crate::api::Asked;
 use crate::core::Core;
+use crate::log::LogTail;
 use crate::{ControlError, ControlResponse};
 
 /// The node that this process answers as.
@@ -53,7 +54,7 @@ pub(super) async fn about(core: &Core, id: &NodeId, what: What, body: &[u8]) -> 
         What::TlsCertificate => {
             return Err(Unsupported::new("show", "a certificate: no TLS is configured").into());
         }
-        What::Log { .. } => return Err(Unsupported::new("show", "logs (they go to standard error)").into()),
+        What::Log { severity, offset, all } => log(severity != 'i', offset, all).await?,
         What::JobStatus | What::JobStatusAll | What::JobSnaps | What::JobsRunning => {
             return jobs::of_node(core, &what, body);
         }
@@ -64,9 +65,24 @@ pub(super) async fn about(core: &Core, id: &NodeId, what: What, body: &[u8]) -> 
 pub(super) fn change(assignments: Option<Vec<(String, String)>>, asked: &Asked<'_>) -> Answer {
     Err(match DaemonPut::read(assignments, &asked.body)? {
         DaemonPut::ResetStats { .. } => Unsupported::new("reset", "statistics").into(),
-        DaemonPut::RotateLogs => Unsupported::new("rotate", "logs (they go to standard error)").into(),
+        DaemonPut::RotateLogs => {
+            LogTail::of_process().rotate();
+            return Ok(ControlResponse::new(200));
+        }
         DaemonPut::Unsupported(what) => what.into(),
     })
+}
+
+/// The last of the log: the page that grows as text, or everything as an archive.
+async fn log(severe: bool, offset: u64, all: bool) -> Answer {
+    let log = LogTail::of_process();
+    if !all {
+        let text = log.text(severe, offset)?;
+        return Ok(ControlResponse::new(200).body("text/plain; charset=utf-8", text));
+    }
+    let archive = on_worker(move || log.archive(severe)).await?;
+    let archive = archive.map_err(|e| AisError::Internal(format!("an archive of the log: {e}")))?;
+    Ok(ControlResponse::new(200).body("application/x-gzip", archive))
 }
 
 fn find<'v>(view: &'v ClusterView, id: &NodeId) -> Result<&'v Node, AisError> {

@@ -127,7 +127,14 @@ fn figures_of_nodes() {
     assert_eq!(node.get("GET /v1/daemon?what=software_version", "").1, weir_ais::AIS_VERSION);
     let kinds = node.json("GET /v1/daemon?what=metrics", "");
     assert_eq!((&kinds["get.n"], &kinds["get.size"]), (&"counter".into(), &"size".into()));
-    assert_eq!(node.get("GET /v1/daemon?what=log&severity=info", "").0, 501);
+    let (status, log) = node.get("GET /v1/daemon?what=log&severity=info", "");
+    assert!(status == 200 && log.contains(" at 2"), "{status} {log}");
+    let (status, error) = node.get("GET /v1/daemon?what=log&severity=error&offset=1000000", "");
+    assert!(status == 400 && error.contains("rotated"), "{status} {error}");
+    let archive = node.ask("GET /v1/daemon?what=log&all=true", "");
+    assert_eq!((archive.status, &archive.body[..2]), (200, [0x1f, 0x8b].as_slice()));
+    node.ok("PUT /v1/daemon", &action("rotate-logs", "null"));
+    assert!(node.get("GET /v1/daemon?what=log", "").1.starts_with("Rotated at "));
     assert_eq!(node.get("POST /v1/tokens", "").0, 200);
     let metrics = node.ask("GET /metrics", "");
     let text = String::from_utf8(metrics.body.to_vec()).unwrap();
