@@ -108,6 +108,10 @@ impl Model for Register {
         }
     }
 
+    fn only_looks(what: &What) -> bool {
+        matches!(what, What::Read(_))
+    }
+
     fn chance(state: &Option<u64>) -> Option<Option<u64>> {
         state.is_some().then_some(None)
     }

@@ -33,6 +33,12 @@ pub trait Model {
     fn step(what: &Self::What, stage: Self::Stage, state: &Self::State)
     -> Option<(Self::Stage, Self::State)>;
 
+    /// Whether no step of an operation changes a state: it happens as soon as its answer fits, since what is possible then is all
+    /// that is possible if it happens later.
+    fn only_looks(_: &Self::What) -> bool {
+        false
+    }
+
     /// What one of the operations of unknown outcome makes of a state, if it changes anything.
     fn chance(_: &Self::State) -> Option<Self::State> {
         None

@@ -25,6 +25,13 @@ impl Model for Pair {
     fn step(what: &What, stage: Stage, state: &State) -> Option<(Stage, State)> {
         step(what, stage, state)
     }
+
+    fn only_looks(what: &What) -> bool {
+        matches!(
+            what,
+            What::Read { .. } | What::Patch { found: false, .. } | What::Remove { found: false, .. }
+        )
+    }
 }
 
 /// What a name holds.
