@@ -95,7 +95,8 @@ impl Links {
     }
 
     /// Sends a head, on a connection at hand if there is one, and waits that long for an answer if one comes `first`.
-    /// `again`: what can be asked twice is, if the peer ended a connection at hand at that very moment.
+    /// `again`: what can be asked twice is, if the peer ended a connection at hand at that very moment. From a peer that
+    /// lets it wait nothing is asked twice: it may be at work.
     pub(super) async fn ask(
         &self,
         handle: &Handle,
@@ -114,7 +115,7 @@ impl Links {
         };
         if let Some(link) = self.used(to, handle.now()) {
             match ask(link).await {
-                Err(LinkError::Conn(_)) if again => {}
+                Err(LinkError::Conn(ConnError::Closed | ConnError::Io(_))) if again => {}
                 asked => return asked,
             }
         }
@@ -168,7 +169,78 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use weir_ring::{Reactor, ReactorConfig};
+
     use super::*;
+
+    const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+    /// A reactor, and a peer that accepts only what it is told to.
+    fn with_peer() -> (Reactor, TcpListener, SocketAddr) {
+        let config = ReactorConfig { buffers: 16, spin: Duration::ZERO, ..ReactorConfig::default() };
+        let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = peer.local_addr().unwrap();
+        (Reactor::new(&config).unwrap(), peer, to)
+    }
+
+    /// A connection that is kept, and the peer's end of it.
+    async fn kept(links: &Links, handle: &Handle, peer: &TcpListener, to: SocketAddr) -> TcpStream {
+        let link = links.fresh(handle, to).await.unwrap();
+        let end = peer.accept().unwrap().0;
+        links.keep(link, handle.now());
+        end
+    }
+
+    fn is_asked_anew(peer: &TcpListener) -> bool {
+        peer.set_nonblocking(true).unwrap();
+        peer.accept().is_ok()
+    }
+
+    #[test]
+    fn a_peer_that_lets_a_request_wait_is_not_asked_twice() {
+        let (reactor, peer, to) = with_peer();
+        let (links, handle) = (Links::default(), reactor.handle());
+        reactor.block_on(async {
+            let _open = kept(&links, &handle, &peer, to).await;
+            let asked = links.ask(&handle, to, HEAD, Some(Duration::from_millis(50)), true).await;
+            assert!(matches!(asked, Err(LinkError::Conn(ConnError::Stalled(_)))));
+        });
+        assert!(!is_asked_anew(&peer));
+    }
+
+    #[test]
+    fn what_can_be_is_asked_twice_where_the_peer_ended_the_connection() {
+        for again in [false, true] {
+            let (reactor, peer, to) = with_peer();
+            let (links, handle) = (Links::default(), reactor.handle());
+            let (answered, peer) = reactor.block_on(async {
+                let mut end = kept(&links, &handle, &peer, to).await;
+                let served = thread::spawn(move || {
+                    end.read_exact(&mut [0; HEAD.len()]).unwrap();
+                    drop(end);
+                    if again {
+                        let mut end = peer.accept().unwrap().0;
+                        end.read_exact(&mut [0; HEAD.len()]).unwrap();
+                        end.write_all(ANSWER).unwrap();
+                    }
+                    peer
+                });
+                let within = Duration::from_secs(limits::PEER_ANSWER_SECONDS_MAX);
+                let asked = links.ask(&handle, to, HEAD, Some(within), again).await;
+                (asked.map(|(_, reply)| reply.unwrap().status), served.join().unwrap())
+            });
+            match again {
+                true => assert_eq!(answered.unwrap(), 200),
+                false => assert!(matches!(answered, Err(LinkError::Conn(ConnError::Closed)))),
+            }
+            assert!(!is_asked_anew(&peer));
+        }
+    }
 
     #[test]
     fn one_node_does_not_take_the_turns_of_others() {

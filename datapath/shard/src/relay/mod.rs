@@ -148,7 +148,7 @@ impl Relay<'_, '_> {
         };
         let head = self.head(to, carried, waits).map_err(|e| self.failed(e.into()))?;
         let first = (waits || carried == Carried::Nothing).then(answer_within);
-        let again = matches!(self.request.head.method, Method::Get | Method::Head | Method::Delete);
+        let again = is_read(self.request.head.method);
         let asked = shard.links.ask(&shard.handle, to, &head, first, again);
         let asked = while_here(shard, self.there, asked).await;
         let (mut link, reply) = asked.map_err(|e| self.failed(e))?;
@@ -311,4 +311,21 @@ fn carried(body: &Body, payload: Payload) -> Carried {
 
 fn answer_within() -> Duration {
     Duration::from_secs(limits::PEER_ANSWER_SECONDS_MAX)
+}
+
+/// Whether a request changes nothing, so that it may be asked twice. A removal may not: carried out again it would take
+/// away what was written between the two, and call absent what the first one removed.
+fn is_read(method: Method) -> bool {
+    matches!(method, Method::Get | Method::Head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_alone_are_asked_twice() {
+        assert!([Method::Get, Method::Head].into_iter().all(is_read));
+        assert!(![Method::Delete, Method::Put, Method::Post, Method::Patch].into_iter().any(is_read));
+    }
 }
