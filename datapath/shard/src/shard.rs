@@ -33,6 +33,8 @@ use crate::{CopyTask, Drain, Loads, ShardError, ShardMetrics, WalkerPort, copies
 
 /// How long nothing is under way before a draining shard ends.
 const DRAIN_QUIET: Duration = Duration::from_millis(300);
+/// How often connections to peers are looked at that idle.
+const LINKS_SWEEP: Duration = Duration::from_secs(1);
 /// How often a shard that waits for a connection looks whether the node drains.
 const ACCEPT_TICK: Duration = Duration::from_millis(100);
 
@@ -466,14 +468,21 @@ fn follow_disks(shard: &Shard) {
     }
 }
 
-/// Closes objects that were replaced, waits for the drain and then for the end of all requests. A client that was just answered may have sent its next
-/// request before it read that the connection closes: the end is taken for the end only after a moment's quiet.
+/// Closes objects that were replaced and connections to peers that idle, waits for the drain and then for the end of all
+/// requests. A client that was just answered may have sent its next request before it read that the connection closes:
+/// the end is taken for the end only after a moment's quiet.
 async fn until_drained(shard: &Shard) {
     let tick = Duration::from_millis(20);
+    let mut swept = shard.handle.now();
     while !shard.is_draining() {
         shard.handle.sleep(tick).await;
         opened::sweep(shard);
         follow_disks(shard);
+        let now = shard.handle.now();
+        if now - swept >= LINKS_SWEEP {
+            shard.links.sweep(now);
+            swept = now;
+        }
     }
     let begun = shard.handle.now();
     let mut quiet_since = begun;

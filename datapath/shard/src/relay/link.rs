@@ -74,12 +74,19 @@ impl Links {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&to)?;
         while let Some((since, conn)) = kept.pop() {
-            let fresh = now - since < Duration::from_secs(limits::PEER_IDLE_SECONDS_MAX);
-            if fresh && sys::is_quiet(&conn.sock) {
+            if is_young(since, now) && sys::is_quiet(&conn.sock) {
                 return Some(Link::new(to, conn));
             }
         }
         None
+    }
+
+    /// Closes what has idled for longer than it is used again, after a burst or since its peer has left.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.idle.borrow_mut().retain(|_, kept| {
+            kept.retain(|(since, _)| is_young(*since, now));
+            !kept.is_empty()
+        });
     }
 
     /// A new connection.
@@ -135,6 +142,11 @@ impl Links {
             kept.push((now, conn));
         }
     }
+}
+
+/// Whether a connection that idles since then may be used again.
+fn is_young(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) < Duration::from_secs(limits::PEER_IDLE_SECONDS_MAX)
 }
 
 /// One connection to a peer.
@@ -240,6 +252,24 @@ mod tests {
             }
             assert!(!is_asked_anew(&peer));
         }
+    }
+
+    #[test]
+    fn connections_that_idle_are_closed() {
+        let (reactor, peer, to) = with_peer();
+        let (links, handle) = (Links::default(), reactor.handle());
+        reactor.block_on(async {
+            let begun = handle.now();
+            let mut end = kept(&links, &handle, &peer, to).await;
+            links.sweep(begun);
+            assert!(links.used(to, begun).is_some_and(|link| {
+                links.keep(link, begun);
+                true
+            }));
+            links.sweep(begun + Duration::from_secs(limits::PEER_IDLE_SECONDS_MAX));
+            assert!(links.idle.borrow().is_empty(), "nothing is kept of its peer");
+            assert_eq!(end.read(&mut [0]).unwrap(), 0, "it is closed");
+        });
     }
 
     #[test]
