@@ -3,6 +3,10 @@
 mod nodes;
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use nodes::{Answer, Cluster, Node, ask, aws_chunked, connect, content, crc32, head, until};
 
@@ -206,6 +210,57 @@ fn an_owner_that_stands_still_keeps_nobody_waiting_for_long() {
     cluster.nodes[1].signal("CONT");
     until("it is back", || (status(&cluster, 0, &format!("GET /s3/b/{still}")) == 200).then_some(()));
     assert_eq!(cluster.of(2, &format!("GET /s3/b/{still}"), &[], b"").body, b"hello");
+}
+
+/// Stands for an owner that refuses bodies before they come. Whether a connection that owes one was asked anything more:
+/// an owner would take that for the rest of it.
+fn refuse_bodies(port: u16) -> Arc<AtomicBool> {
+    // What a killed process had listened on is closed a moment after its end.
+    let owner = until("the port is free", || TcpListener::bind(("127.0.0.1", port)).ok());
+    let misused = Arc::new(AtomicBool::new(false));
+    let told = misused.clone();
+    thread::spawn(move || {
+        for mut stream in owner.incoming().flatten() {
+            let misused = misused.clone();
+            thread::spawn(move || {
+                let (mut owed, mut asked, mut byte) = (false, Vec::new(), [0]);
+                while stream.read_exact(&mut byte).is_ok() {
+                    asked.push(byte[0]);
+                    if !asked.ends_with(b"\r\n\r\n") {
+                        continue;
+                    }
+                    if owed {
+                        return misused.store(true, Ordering::Relaxed);
+                    }
+                    owed = String::from_utf8_lossy(&asked).contains("100-continue");
+                    let answer = if owed { "412 Precondition Failed" } else { "200 OK" };
+                    let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
+                    stream.write_all(answer.as_bytes()).unwrap();
+                    asked.clear();
+                }
+            });
+        }
+    });
+    told
+}
+
+#[test]
+fn a_connection_that_owes_the_rest_of_a_body_is_not_used_again() {
+    let both_asked = || {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cluster = Cluster::start(dir.path(), 1, 2, false);
+        cluster.create(0, "b");
+        let target = format!("/s3/b/{}", cluster.name_of("b", 1));
+        cluster.nodes[1].kill();
+        // Behind the public ports of all nodes come those of their control listeners, then these.
+        let misused = refuse_bodies(cluster.nodes[1].port + 6);
+        let refused = cluster.of(GATEWAY, &format!("PUT {target}"), &[], &content(4, 1 << 20));
+        let removed = cluster.of(GATEWAY, &format!("DELETE {target}"), &[], b"");
+        assert!(!misused.load(Ordering::Relaxed));
+        (refused.status, removed.status) == (412, 200)
+    };
+    // Once the owner is known to be away nobody is asked in its place.
+    assert!((0..5).any(|_| both_asked()));
 }
 
 /// The target of a redirect: the node and what it is asked.

@@ -152,21 +152,21 @@ impl Relay<'_, '_> {
         let asked = shard.links.ask(&shard.handle, to, &head, first, again);
         let asked = while_here(shard, self.there, asked).await;
         let (mut link, reply) = asked.map_err(|e| self.failed(e))?;
-        let reply = match reply {
-            Some(reply) if reply.status != 100 => reply,
+        let (reply, sent) = match reply {
+            Some(reply) if reply.status != 100 => (reply, carried == Carried::Nothing),
             asked => {
                 asked.iter().for_each(|interim| link.conn.consume(interim.bytes()));
-                match body::send(conn, body, &mut link, carried).await? {
-                    Outcome::Sent => while_here(shard, self.there, link.reply(answer_within())).await,
-                    Outcome::Refused => link.reply(LAST_WORDS).await,
-                }
-                .map_err(|e| self.failed(e))?
+                let (reply, sent) = match body::send(conn, body, &mut link, carried).await? {
+                    Outcome::Sent => (while_here(shard, self.there, link.reply(answer_within())).await, true),
+                    Outcome::Refused => (link.reply(LAST_WORDS).await, false),
+                };
+                (reply.map_err(|e| self.failed(e))?, sent)
             }
         };
         if self.held && reply.status == 404 {
             return Err(Failure::NotHeld);
         }
-        self.answer(conn, link, &reply).await
+        self.answer(conn, link, &reply, sent).await
     }
 
     fn head(&self, to: SocketAddr, carried: Carried, waits: bool) -> Result<Vec<u8>, HttpError> {
@@ -203,8 +203,15 @@ impl Relay<'_, '_> {
         Ok(out)
     }
 
-    /// Sends an answer on, whose head is pending on its connection.
-    async fn answer(&self, conn: &Conn, mut link: Link, reply: &Reply) -> Result<Handled, Failure> {
+    /// Sends an answer on, whose head is pending on its connection. A peer to which the body was not `sent` whole would
+    /// take what comes next on the connection for the rest of it.
+    async fn answer(
+        &self,
+        conn: &Conn,
+        mut link: Link,
+        reply: &Reply,
+        sent: bool,
+    ) -> Result<Handled, Failure> {
         let shard = self.request.shard;
         let Some(bytes) = reply.body_bytes(self.request.head.method) else {
             return Err(self.failed(HttpError::Reply("expected the length of its body").into()));
@@ -221,7 +228,7 @@ impl Relay<'_, '_> {
             return Ok(handled(true));
         }
         shard.metrics.bytes_out.fetch_add(bytes, Ordering::Relaxed);
-        if reply.keep_alive {
+        if reply.keep_alive && sent {
             shard.links.keep(link, shard.handle.now());
         }
         Ok(handled(false))
