@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use futures_util::future::join;
 use parking_lot::Mutex;
-use weir_cluster::{ClusterView, CopyOrder, Done, Job, JobId, JobOrder, NodeId};
+use weir_cluster::{ClusterView, CopyOrder, Done, Job, JobId, JobOrder, Jobs, NodeId};
 
 use super::{copy, mirror, promote, rebalance, remove, resilver, tidy};
 use crate::ControlError;
@@ -18,6 +19,8 @@ use crate::runtime;
 const LOOK: Duration = Duration::from_millis(100);
 /// After the end of what could not do everything, before it is begun again; each time twice as long, up to the second.
 const BEGIN_AGAIN: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
+/// After a begin that was refused or not agreed on.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After an end that was not agreed on.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -97,25 +100,46 @@ struct Begun {
     at: Option<Instant>,
     /// Before it is begun again for the same.
     rest: Duration,
+    /// The job that was asked for last and for what, until it is known to be agreed on: it may be all the same.
+    asked: Option<(JobId, u64)>,
+    /// Nothing is asked for before.
+    not_before: Option<Instant>,
 }
 
 impl Begun {
     /// Begins a job where none like it runs, nobody has stopped the last one, and it has rested.
-    async fn tend(&mut self, core: &Core, view: &ClusterView, of: u64, order: impl Fn() -> JobOrder) {
-        let order = order();
-        let like = || view.jobs.iter().filter(|job| job.order == order);
+    async fn tend(&mut self, core: &Core, view: &ClusterView, of: u64, order: JobOrder) {
+        let Some(id) = self.next(&view.jobs, of, &order) else { return };
+        match start_as(core, id, order).await {
+            Ok(()) => self.begin(of),
+            Err(error) => {
+                tracing::debug!("a job of this target's own is not agreed on yet: {error}");
+                self.not_before = Some(runtime::now() + ASK_AGAIN);
+            }
+        }
+    }
+
+    /// The ID of the job that is to begin now, if one is. What is asked for again keeps its ID: of one that was agreed on
+    /// without a word of it, a second is not begun.
+    fn next(&mut self, jobs: &Jobs, of: u64, order: &JobOrder) -> Option<JobId> {
+        if let Some((_, asked_of)) = self.asked.take_if(|(id, _)| jobs.get(id.as_str()).is_some()) {
+            self.begin(asked_of);
+        }
+        let like = || jobs.iter().filter(|job| job.order == *order);
         if like().any(|job| job.runs()) {
-            return self.goes_on();
+            self.goes_on();
+            return None;
         }
         let last = like().max_by_key(|job| job.started_ns);
         let was_stopped = self.of == Some(of) && last.is_some_and(|job| job.stopped.is_some());
-        if was_stopped || !self.is_due(of) {
-            return;
+        let waits = self.not_before.is_some_and(|then| runtime::now() < then);
+        if was_stopped || waits || !self.is_due(of) {
+            return None;
         }
-        match start(core, order).await {
-            Ok(_) => self.begin(of),
-            Err(error) => tracing::debug!("a job of this target's own is not agreed on yet: {error}"),
-        }
+        let again = self.asked.take().filter(|(_, asked_of)| *asked_of == of);
+        let id = again.map_or_else(|| JobId::generate(runtime::random()), |(id, _)| id);
+        self.asked = Some((id.clone(), of));
+        Some(id)
     }
 
     fn is_due(&self, of: u64) -> bool {
@@ -130,6 +154,7 @@ impl Begun {
         let [first, most] = BEGIN_AGAIN;
         self.rest = if self.of == Some(of) { (self.rest * 2).min(most) } else { first };
         self.of = Some(of);
+        (self.asked, self.not_before) = (None, None);
         self.goes_on();
     }
 }
@@ -137,23 +162,41 @@ impl Begun {
 /// Has a job of this target's own agreed on; its ID.
 pub(super) async fn start(core: &Core, order: JobOrder) -> Result<JobId, ControlError> {
     let id = JobId::generate(runtime::random());
-    let order = Box::new(order);
-    core.raft.propose(Command::StartJob { id: id.clone(), order, now_ns: crate::now_ns() }).await?;
+    start_as(core, id.clone(), order).await?;
     Ok(id)
+}
+
+/// The same under an ID that may have been asked for before: it is begun once.
+async fn start_as(core: &Core, id: JobId, order: JobOrder) -> Result<(), ControlError> {
+    let order = Box::new(order);
+    core.raft.propose(Command::StartJob { id, order, now_ns: crate::now_ns() }).await.map(drop)
 }
 
 impl Core {
     /// While this process is a target: does its parts of the jobs there are.
     pub(crate) async fn work_forever(self: Arc<Self>) {
         let Some(own) = self.raft.published().me().target.clone() else { return };
+        // What waits to be agreed on keeps no part from its begin or its stop.
+        join(self.begin_forever(&own), self.part_forever(&own)).await;
+    }
+
+    async fn begin_forever(&self, own: &NodeId) {
         let mut own_jobs = OwnJobs::default();
         loop {
             runtime::sleep(LOOK).await;
+            if let Ok(view) = self.view() {
+                self.begin_own(&view, own, &mut own_jobs).await;
+            }
+        }
+    }
+
+    async fn part_forever(self: &Arc<Self>, own: &NodeId) {
+        let is_due = |job: &&Arc<Job>| job.parts.get(own).is_some_and(|part| part.ended_ns.is_none());
+        loop {
+            runtime::sleep(LOOK).await;
             let Ok(view) = self.view() else { continue };
-            self.begin_own(&view, &own, &mut own_jobs).await;
-            let is_due = |job: &&Arc<Job>| job.parts.get(&own).is_some_and(|part| part.ended_ns.is_none());
             for job in view.jobs.iter().filter(is_due) {
-                self.work_at(job, &own);
+                self.work_at(job, own);
             }
         }
     }
@@ -162,12 +205,12 @@ impl Core {
     async fn begin_own(&self, view: &ClusterView, own: &NodeId, jobs: &mut OwnJobs) {
         let OwnJobs { resilvers, evenings } = jobs;
         if let Some(set) = self.backend.wants_resilver() {
-            let order = || JobOrder::Resilver { target: own.clone() };
+            let order = JobOrder::Resilver { target: own.clone() };
             resilvers.tend(self, view, set, order).await;
         }
         if let Some(mark) = self.backend.uneven().filter(|_| self.raft.lease().holds(runtime::now())) {
             match view.bmd.iter().any(|(_, info)| info.props.copies() > 1) {
-                true => evenings.tend(self, view, 0, || JobOrder::EvenCopies { target: own.clone() }).await,
+                true => evenings.tend(self, view, 0, JobOrder::EvenCopies { target: own.clone() }).await,
                 false => self.backend.seen_to(mark),
             }
         }
@@ -255,6 +298,37 @@ mod tests {
         }
         begun.begin(2);
         assert_eq!(begun.rest, first);
+    }
+
+    fn resilver() -> (NodeId, JobOrder) {
+        let target = NodeId::new("target01").unwrap();
+        (target.clone(), JobOrder::Resilver { target })
+    }
+
+    #[test]
+    fn what_was_refused_is_asked_for_later_and_as_the_same_job() {
+        let ((_, order), jobs, mut begun) = (resilver(), Jobs::default(), Begun::default());
+        let first = begun.next(&jobs, 1, &order).unwrap();
+        begun.not_before = Some(runtime::now() + ASK_AGAIN);
+        assert_eq!(begun.next(&jobs, 1, &order), None);
+        begun.not_before = begun.not_before.and_then(|then| then.checked_sub(ASK_AGAIN));
+        assert_eq!(begun.next(&jobs, 1, &order), Some(first.clone()));
+        assert!(begun.next(&jobs, 2, &order).is_some_and(|id| id != first), "another set is another job");
+        begun.begin(2);
+        assert!(begun.not_before.is_none() && begun.asked.is_none());
+    }
+
+    #[test]
+    fn what_was_agreed_on_without_a_word_of_it_counts_as_begun() {
+        let ((target, order), mut jobs, mut begun) = (resilver(), Jobs::default(), Begun::default());
+        let id = begun.next(&jobs, 1, &order).unwrap();
+        begun.not_before = Some(runtime::now() + ASK_AGAIN);
+        jobs.start(id.clone(), order.clone(), 5, vec![target.clone()]);
+        assert_eq!(begun.next(&jobs, 1, &order), None, "it runs");
+        jobs.end_part(&id, &target, Done::default(), 6);
+        assert_eq!(begun.next(&jobs, 1, &order), None, "it rests");
+        assert_eq!((begun.of, begun.rest), (Some(1), BEGIN_AGAIN[0]));
+        assert!(begun.next(&jobs, 2, &order).is_some_and(|next| next != id));
     }
 
     #[test]
