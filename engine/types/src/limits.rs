@@ -233,7 +233,7 @@ pub const CATCH_UP_SECONDS_MAX: u64 = 5;
 pub const OWNER_SETS_MAX: usize = 8;
 /// Objects that one target has on their way to their owners at once.
 pub const MOVES_TOGETHER_MAX: usize = 8;
-/// Damaged objects that a target remembers while it moves the others; what is more is read again in each round.
+/// Damaged objects that a target remembers while it moves the others; what is more is read again each time.
 pub const DAMAGED_KNOWN_MAX: usize = 10_000;
 /// Seconds that an owner may take to fetch an object that is moved to it, beside a second for each MiB.
 pub const MOVE_SECONDS_MAX: u64 = 30;

@@ -81,6 +81,11 @@ impl Round {
         *self = Self { number: self.number + 1, ..Self::default() };
     }
 
+    /// Whether what is left in it is read whole, to see whether it is damaged: seldom, as it is all read each time.
+    fn looks_for_damage(&self) -> bool {
+        self.number >= 2 && self.number.is_power_of_two()
+    }
+
     /// Notes what is left, and says whether it is the first of this round.
     fn leave(&mut self, what: &dyn Display, why: &dyn Display) -> bool {
         self.left += 1;
@@ -107,9 +112,9 @@ impl Work<'_> {
         }
     }
 
-    /// Leaves what its owner could not take: for good if it is damaged, which is looked for when it fails again.
+    /// Leaves what its owner could not take: for good if it is damaged, which is looked for when it goes on failing.
     async fn leave_object(&self, bucket: &Bucket, name: &ObjectName, why: &(dyn Display + Sync)) {
-        if self.round.lock().number < 2 {
+        if !self.round.lock().looks_for_damage() {
             return self.leave(name, why);
         }
         match self.core.backend.damage(bucket, name).await {
@@ -120,7 +125,7 @@ impl Work<'_> {
 
     fn leave_damaged(&self, bucket: &Bucket, name: &ObjectName, damage: &str) {
         let mut known = self.damaged.lock();
-        // Past the bound each round looks again.
+        // Past the bound it is looked for again.
         if known.len() < DAMAGED_KNOWN_MAX && known.insert((bucket.clone(), name.clone())) {
             tracing::error!(%bucket, %name, "damaged: it stays here and is not moved to its owner: {damage}");
         }
@@ -225,5 +230,21 @@ impl Work<'_> {
         let within = Duration::from_secs(MOVE_SECONDS_MAX + (bytes >> 20));
         let call = PeerCall::Own { bucket: bucket.clone(), name: name.clone(), index: view.index };
         self.core.ask(owner, call, within).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_looked_for_less_and_less_often() {
+        let mut round = Round::default();
+        let mut looked = Vec::new();
+        for _ in 0..100 {
+            round.begin();
+            looked.extend(round.looks_for_damage().then_some(round.number));
+        }
+        assert_eq!(looked, [2, 4, 8, 16, 32, 64]);
     }
 }
