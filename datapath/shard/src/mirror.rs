@@ -14,6 +14,7 @@ use crate::committer::{CommitError, now_ns};
 use crate::disk::{RingDisk, RingFile};
 use crate::disks::DiskSet;
 use crate::shifts::{End, Moves, absent, end};
+use crate::uneven::{Changing, Uneven};
 use crate::volumes::Volumes;
 
 impl CopyHolder<RingDisk> for End<'_> {
@@ -188,15 +189,37 @@ pub(crate) async fn find(
 pub(crate) struct Mending(Arc<Mutex<HashSet<u64>>>);
 
 impl Mending {
-    /// Whether the name is to be looked after now: nobody does yet, and there is room.
-    pub(crate) fn begin(&self, digest: u64) -> bool {
+    /// A place to look after a name: nobody does yet, and there is room.
+    pub(crate) fn begin(&self, digest: u64, uneven: &Uneven) -> Option<Mended> {
         let mut names = self.0.lock();
-        names.len() < limits::MENDED_AT_ONCE_MAX && names.insert(digest)
+        let begins = names.len() < limits::MENDED_AT_ONCE_MAX && names.insert(digest);
+        begins
+            .then(|| Mended { place: MendedPlace { names: self.clone(), digest }, changing: uneven.change() })
     }
+}
 
+/// A place among those that are looked after, free again once it is dropped.
+struct MendedPlace {
+    names: Mending,
+    digest: u64,
+}
+
+impl Drop for MendedPlace {
+    fn drop(&mut self) {
+        self.names.0.lock().remove(&self.digest);
+    }
+}
+
+/// A name that is looked after. Where that does not come to its end, its copies count as uneven.
+pub(crate) struct Mended {
+    place: MendedPlace,
+    changing: Changing,
+}
+
+impl Mended {
     /// Looks after it.
     pub(crate) async fn run(self, volumes: Rc<Volumes>, moves: Moves, bucket: Bucket, name: ObjectName) {
-        let changing = moves.uneven().change();
+        let Self { place, changing } = self;
         let done = mend(&volumes, &moves, (&bucket, &name), true).await;
         // A pass could do no more for what is damaged everywhere.
         let is_damage = |error: &CommitError| matches!(error, CommitError::Store(error) if error.is_damage());
@@ -211,6 +234,26 @@ impl Mending {
             ),
             Err(error) => tracing::error!(%bucket, %name, "its copies could not be made again: {error}"),
         }
-        self.0.lock().remove(&hrw::object_digest(&bucket, name.as_str()));
+        drop(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_after_once_at_a_time_and_its_place_comes_back() {
+        let (mending, uneven) = (Mending::default(), Uneven::default());
+        for _ in 0..=limits::MENDED_AT_ONCE_MAX {
+            let mended = mending.begin(7, &uneven).unwrap();
+            assert!(mending.begin(7, &uneven).is_none());
+            drop(mended);
+            assert!(uneven.due().is_some(), "it did not come to its end");
+        }
+        let begin = |digest| mending.begin(digest as u64, &uneven);
+        let all: Vec<Mended> = (0..limits::MENDED_AT_ONCE_MAX).filter_map(begin).collect();
+        assert_eq!(all.len(), limits::MENDED_AT_ONCE_MAX);
+        assert!(begin(limits::MENDED_AT_ONCE_MAX).is_none());
     }
 }

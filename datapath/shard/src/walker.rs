@@ -117,10 +117,11 @@ impl WalkerPort {
 
     /// Has the copies of a name looked after soon, if there is room for that.
     pub(crate) fn mend(&self, bucket: &Bucket, name: &ObjectName) {
-        let mending = self.moves.mending.clone();
-        if mending.begin(hrw::object_digest(bucket, name.as_str())) {
+        let digest = hrw::object_digest(bucket, name.as_str());
+        if let Some(mended) = self.moves.mending.begin(digest, self.moves.uneven()) {
             let (moves, bucket, name) = (self.moves.clone(), bucket.clone(), name.clone());
-            let job: Work = Box::new(move |volumes| Box::pin(mending.run(volumes, moves, bucket, name)));
+            // What comes to nothing on the way gives its place back.
+            let job: Work = Box::new(move |volumes| Box::pin(mended.run(volumes, moves, bucket, name)));
             if self.jobs.send(job).is_err() {
                 tracing::debug!("the walker has too much under way to mend an object");
             }
@@ -253,5 +254,26 @@ impl WalkerThread {
     pub fn join(self) -> std::thread::Result<()> {
         drop(self.port);
         self.thread.join()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_types::{BucketName, Provider};
+
+    use super::*;
+
+    #[test]
+    fn a_mending_that_is_refused_keeps_no_place() {
+        let (jobs, inbound) = mailbox::<Work>(1);
+        drop(inbound);
+        let (moves, _waiting) = Moves::new();
+        let port = WalkerPort { jobs, moves };
+        let bucket = Bucket::global(Provider::Ais, BucketName::new("b").unwrap());
+        for n in 0..=limits::MENDED_AT_ONCE_MAX {
+            port.mend(&bucket, &ObjectName::new(format!("o{n}")).unwrap());
+        }
+        assert!(port.moves.mending.begin(7, port.moves.uneven()).is_some(), "no place is left");
+        assert!(!port.moves.are_even(), "nobody was told that copies may be uneven");
     }
 }
