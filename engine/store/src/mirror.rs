@@ -82,13 +82,17 @@ enum Led {
 }
 
 impl<H> Copies<'_, H> {
-    /// Which holder's copy counts, if there is one: that of the greatest commit.
+    /// Which holder's copy counts, if there is one: that of the greatest commit. Copies of which none can be read are an error:
+    /// the object is there.
     pub async fn holder<D: Disk>(&self) -> Result<Option<usize>, H::Error>
     where
         H: CopyHolder<D>,
     {
         let seen = self.look().await?;
-        Ok(seen.best().map(|(at, _)| at))
+        match seen.best() {
+            Some((at, _)) => Ok(Some(at)),
+            None => seen.damaged().map_or(Ok(None), |error| Err(error.into())),
+        }
     }
 
     /// Stores an object, all copies of it.

@@ -4,6 +4,8 @@
 #[path = "mirror/after.rs"]
 mod after;
 mod common;
+#[path = "mirror/damaged.rs"]
+mod damaged;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

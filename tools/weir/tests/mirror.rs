@@ -1,5 +1,7 @@
 //! Copies of objects on the mountpaths of a node: what one of them loses, or spoils, another has.
 
+#[path = "mirror/damaged.rs"]
+mod damaged;
 #[path = "disks/node.rs"]
 #[allow(dead_code, reason = "each test uses its part of this")]
 mod node;

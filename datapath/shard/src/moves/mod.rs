@@ -109,12 +109,18 @@ async fn without_damaged(shard: &Shard, place: &Place, fate: Fate, failure: Fail
     let grant = own_grant(&place.bucket);
     for there in &place.holders() {
         let from = Taking { shard, grant: &grant, there, name: &place.name };
-        let Some(record) = from.look().await? else { continue };
+        let record = from.look().await;
+        if matches!(record, Ok(None)) {
+            continue;
+        }
+        // Its record may be what is damaged.
         if !from.is_damaged().await? {
             return Err(failure);
         }
         tracing::warn!(bucket = %place.bucket, name = %place.name, "damaged at {}: {fate:?}", there.owner);
-        if fate == Fate::Removed {
+        if fate == Fate::Removed
+            && let Some(record) = record?
+        {
             from.release(record.commit).await?;
         }
     }

@@ -62,11 +62,7 @@ impl<H> Copies<'_, H> {
     {
         let mut done = Evened::default();
         let Some((source, best)) = seen.best() else {
-            let damaged = seen.0.iter().find_map(|here| match here {
-                Here::Damaged(error) => Some(error.clone()),
-                _ => None,
-            });
-            return damaged.map_or(Ok(done), |error| Err(error.into()));
+            return seen.damaged().map_or(Ok(done), |error| Err(error.into()));
         };
         let record = Record { copies: self.count(), ..best.as_ref().clone() };
         done.damaged = seen.0.iter().filter(|here| matches!(here, Here::Damaged(_))).count() as u64;

@@ -38,6 +38,14 @@ impl Seen {
         self.0.get(at)?.record()
     }
 
+    /// What is wrong with the first that is damaged, if one is.
+    pub(super) fn damaged(&self) -> Option<StoreError> {
+        self.0.iter().find_map(|here| match here {
+            Here::Damaged(error) => Some(error.clone()),
+            Here::Absent | Here::Has(_) => None,
+        })
+    }
+
     pub(super) fn is_absent(&self, at: usize) -> bool {
         self.0.get(at).is_none_or(Here::is_absent)
     }

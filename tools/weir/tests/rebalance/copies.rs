@@ -83,3 +83,24 @@ fn objects_move_with_their_copies_under_load() {
     }
     all_there(&world, &versions);
 }
+
+#[test]
+fn an_object_of_which_no_copy_can_be_opened_stays_and_is_not_absent() {
+    let world = World::with(3, 200, &["mp2"], make_copies);
+    // Of those that are written to their files at once.
+    let mut large = (0..world.objects).step_by(10);
+    let damaged = large.find(|o| world.cluster.owner(BUCKET, &name(*o)) == 2).unwrap();
+    for mountpath in MOUNTPATHS {
+        let path = objects_of(&world, 2, mountpath).join(name(damaged));
+        fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
+    }
+    damaged::rest(&world, &[damaged]);
+    for through in 0..4 {
+        if let Some(answer) = world.cluster.ask(through, &format!("GET {}", path(damaged)), &[], b"") {
+            assert!(answer.status >= 500, "{}", answer.head);
+        }
+    }
+    put(world.cluster.nodes[0].port, damaged, 2);
+    let (away, port) = (AtomicUsize::new(0), world.cluster.nodes[0].port);
+    assert!(read(port, damaged, &away) == Some(body(damaged, 2)));
+}

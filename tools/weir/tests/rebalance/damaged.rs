@@ -21,7 +21,7 @@ fn spoil(world: &World, count: usize) -> Vec<usize> {
 }
 
 /// The second target rests, and the rebalance ends with these left.
-fn rest(world: &World, left: &[usize]) -> String {
+pub(super) fn rest(world: &World, left: &[usize]) -> String {
     let resting = world.target(2, 0);
     let answer = world.act("start-maintenance", &resting);
     assert_eq!(answer.status, 200, "{answer:?}");
