@@ -106,6 +106,10 @@ pub(crate) async fn change(
     if volumes.disks().load().version != set.version || set.are_about_to_move(named.digest, copies) {
         return Ok(Outcome::Misplaced(Box::new(change)));
     }
+    // The commit is made here: it counts by the map of now, of which no committer may have heard yet.
+    if let (Some(version), Some(disk)) = (moves.map_version(), set.disks.first()) {
+        disk.mountpath.set_map_version(version);
+    }
     let changing = moves.uneven().change();
     let room = match &change {
         Change::Put(put) => moves.room_after(put, wanted(set, copies)),

@@ -85,6 +85,11 @@ impl Moves {
         views.load().bmd.get(bucket).map_or(1, |info| info.props.copies())
     }
 
+    /// Version of the map of now, once there is one.
+    pub(crate) fn map_version(&self) -> Option<u64> {
+        Some(self.views.get()?.load().smap.version)
+    }
+
     /// A place in the queue for what is to have so many copies after its answer, where its bucket says so and there is room. What
     /// another target gives up is not: that had its copies.
     pub(crate) fn room_after(&self, put: &Put<RingFile>, copies: usize) -> Option<Room> {

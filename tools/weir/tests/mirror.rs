@@ -2,6 +2,8 @@
 
 #[path = "mirror/damaged.rs"]
 mod damaged;
+#[path = "mirror/late.rs"]
+mod late;
 #[path = "disks/node.rs"]
 #[allow(dead_code, reason = "each test uses its part of this")]
 mod node;
