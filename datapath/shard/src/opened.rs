@@ -1,8 +1,9 @@
 //! Objects that a shard keeps open: the record with the file or, of small objects in demand, with the bytes.
 //!
 //! Which of them are still the object of their name is told by the generation table of the mountpath: what was read
-//! there before the open must be there still. An object is kept from its second read on, so that one pass over a large
-//! set of objects drives none out. This file refuses to know how bytes are sent.
+//! there before the open must be there still. Of a copy the first disk of its name tells as well: a change may be answered when
+//! that alone has it. An object is kept from its second read on, so that one pass over a large set of objects drives none
+//! out. This file refuses to know how bytes are sent.
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
@@ -42,6 +43,8 @@ pub(crate) struct Opened {
     /// The disk that it is on.
     disk: DiskId,
     generation: Option<u64>,
+    /// Of a copy that is not on the first disk of its name: that disk, and its generation of the name while this copy counted.
+    first: Option<(DiskId, Option<u64>)>,
     /// Every block was checked while it was in the page cache, where it may still be.
     pub(crate) checked: Cell<bool>,
     lines: [OnceCell<FieldLines>; 2],
@@ -55,14 +58,29 @@ impl Opened {
             slot: place.slot(),
             disk,
             generation,
+            first: None,
             checked: Cell::new(false),
             lines: Default::default(),
         }
     }
 
-    /// Whether it still is the object of its name; none while a change is under way.
+    /// Whether its disk still has it under its name; none while a change is under way.
     fn is_current(&self) -> Option<bool> {
         self.object.mountpath().generation(self.slot).map(|now| self.generation == Some(now))
+    }
+
+    /// Whether, while it is current, it is what counts of its name; none while a change is under way. Of one of several copies
+    /// the first disk decides, and another one may be the first by now.
+    fn counts_at(&self, place: &Place) -> Option<bool> {
+        let Some((disk, generation)) = self.first else {
+            return Some(self.object.record().copies < 2 || self.disk == place.disk().id);
+        };
+        Some(disk == place.disk().id && Some(place.volume().mountpath().generation(self.slot)?) == generation)
+    }
+
+    /// The first disk of its name and the generation there that a copy of the same commit goes by.
+    fn first(&self) -> (DiskId, Option<u64>) {
+        self.first.unwrap_or((self.disk, self.generation))
     }
 
     /// The fields that every whole answer of a dialect has for it, written once.
@@ -94,8 +112,8 @@ pub(crate) async fn open(shard: &Shard, place: &Place) -> Result<(Rc<Opened>, bo
         return Ok((kept, true));
     }
     let opened = match open_at(place, place.disk().id, place.volume()).await {
-        Ok(opened) if opened.object.record().copies > 1 => balanced(shard, place, opened).await,
-        Ok(opened) => opened,
+        Ok(opened) if opened.object.record().copies > 1 => balanced(shard, place, Rc::new(opened)).await,
+        Ok(opened) => Rc::new(opened),
         Err(error) if error.is_not_found() || place.copies() > 1 => {
             // Boxed: few requests come here, and each connection would hold its state.
             Box::pin(search(shard, place)).await?
@@ -110,30 +128,37 @@ pub(crate) async fn open(shard: &Shard, place: &Place) -> Result<(Rc<Opened>, bo
     Ok((opened, again))
 }
 
-async fn open_at(place: &Place, disk: DiskId, volume: &Volume<RingDisk>) -> Result<Rc<Opened>, StoreError> {
+async fn open_at(place: &Place, disk: DiskId, volume: &Volume<RingDisk>) -> Result<Opened, StoreError> {
     let generation = volume.mountpath().generation(place.slot());
     let object = volume.open_as(&place.bucket, &place.name, weir_store::Access::Direct).await?;
     #[cfg(debug_assertions)]
     let generation =
         crate::planted::late_generation(generation, || volume.mountpath().generation(place.slot()));
-    Ok(Rc::new(Opened::new(place, disk, generation, object)))
+    Ok(Opened::new(place, disk, generation, object))
 }
 
 /// Looks for what is not where its name belongs.
 async fn search(shard: &Shard, place: &Place) -> Result<Rc<Opened>, StoreError> {
     let name = (&place.bucket, &place.name, place.digest());
+    // What comes to the first disk after the look is not in what was found.
+    let generation = place.volume().mountpath().generation(place.slot());
     let open = async |disk, volume: &Volume<RingDisk>| open_at(place, disk, volume).await;
     let moves = shard.shared.walker.moves();
-    let found = shifts::look(&shard.volumes, moves, name, Some(place.set()), open).await?;
-    if found.object.record().copies > 1 && found.disk != place.disk().id {
-        shard.shared.walker.mend(&place.bucket, &place.name);
+    let mut found = shifts::look(&shard.volumes, moves, name, Some(place.set()), open).await?;
+    let copies = usize::from(found.object.record().copies);
+    if found.disk != place.disk().id && copies.max(place.copies()) > 1 {
+        // Under another set another disk may have been the first.
+        let same = shard.shared.disks.load().version == place.set().version;
+        found.first = Some((place.disk().id, generation.filter(|_| same)));
+        if copies > 1 {
+            shard.shared.walker.mend(&place.bucket, &place.name);
+        }
     }
-    Ok(found)
+    Ok(Rc::new(found))
 }
 
 /// One of the copies of an object that was opened where its name belongs, each in its turn. What is not of the same commit is
-/// none, and is seen to. A change of the object comes to its other copies first, so that a copy is as good as the first
-/// as long as it has not changed.
+/// none, and is seen to. Such a copy is as good as the first as long as neither of the two disks has another.
 async fn balanced(shard: &Shard, place: &Place, first: Rc<Opened>) -> Rc<Opened> {
     let copies = usize::from(first.object.record().copies);
     let turn = shard.opened.borrow_mut().next_turn() % copies;
@@ -153,11 +178,13 @@ async fn balanced(shard: &Shard, place: &Place, first: Rc<Opened>) -> Rc<Opened>
     }
 }
 
-/// The same object on another disk.
+/// The same object on another disk. It goes by what the first disk was when `like` was opened: its commit was compared with
+/// nothing later.
 async fn copy_at(shard: &Shard, place: &Place, at: usize, like: &Opened) -> Option<Rc<Opened>> {
     let disk = place.set().disks.get(at)?.id;
     let copy = open_at(place, disk, &shard.volumes.at(place.set(), at)?).await.ok()?;
-    (copy.object.record().commit == like.object.record().commit).then_some(copy)
+    let is_same = copy.object.record().commit == like.object.record().commit;
+    is_same.then(|| Rc::new(Opened { first: Some(like.first()), ..copy }))
 }
 
 /// Another copy of an object of which one cannot be read as it was written; that one is seen to.
@@ -214,7 +241,8 @@ pub(crate) fn keep_content(
     content: Arc<[u8]>,
 ) -> Option<Rc<Opened>> {
     let object = opened.object.in_memory(content)?;
-    let kept = Rc::new(Opened::new(place, opened.disk, opened.generation, object));
+    let kept = Opened::new(place, opened.disk, opened.generation, object);
+    let kept = Rc::new(Opened { first: opened.first, ..kept });
     keep(shard, kept.clone());
     Some(kept)
 }
@@ -245,7 +273,7 @@ impl OpenCache {
             return Some(None);
         }
         let is_here = opened.disk == place.disk().id || place.set().has(opened.disk);
-        if !(opened.is_current()? && is_here) {
+        if !(opened.is_current()? && opened.counts_at(place)? && is_here) {
             self.kept.remove(place.digest());
             return Some(None);
         }
@@ -261,7 +289,8 @@ impl OpenCache {
 
 /// Keeps what was opened while no change was under way, on a disk that is still in service.
 fn keep(shard: &Shard, opened: Rc<Opened>) {
-    if opened.generation.is_some() && shard.shared.disks.load().has(opened.disk) {
+    let is_settled = opened.generation.is_some() && opened.first().1.is_some();
+    if is_settled && shard.shared.disks.load().has(opened.disk) {
         let mut cache = shard.opened.borrow_mut();
         cache.kept.keep(opened.key.0, opened.costs(), opened);
         cache.report(shard);

@@ -9,6 +9,30 @@ fn of_version(n: usize, version: usize, size: usize) -> Vec<u8> {
 }
 
 #[test]
+fn a_copy_that_is_kept_open_is_not_read_once_its_successor_was_answered() {
+    // Large, so that the copies take a while.
+    const SIZE: usize = 4_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::serving(dir.path(), &["mp1", "mp2"]);
+    keep(&node, 2);
+    set(&node, json!({"write_policy": {"data": "delayed"}}));
+    for version in 0..8 {
+        for n in 0..NAMES {
+            assert_eq!(node.put(&name(n), &of_version(n, version, SIZE)), 200);
+            for _ in 0..2 {
+                let answer = node.get(&name(n));
+                assert!(answer.status == 200 && answer.body == of_version(n, version, SIZE), "{version} {n}");
+            }
+        }
+        even(&node, NAMES);
+        // Each shard keeps one of the copies open by now.
+        for n in (0..NAMES).cycle().take(6 * NAMES) {
+            assert_eq!(node.get(&name(n)).status, 200);
+        }
+    }
+}
+
+#[test]
 fn a_mountpath_that_returns_keeps_what_is_newer_than_the_copy() {
     const SIZE: usize = 300_000;
     let dir = tempfile::tempdir().unwrap();
