@@ -210,8 +210,9 @@ impl Moves {
 }
 
 impl Moves {
-    /// Removes an object from a disk that returns if another disk has one of the name: it was changed meanwhile. A copy of a
-    /// remote object goes in any case.
+    /// Removes an object from a disk that returns if another disk has one of the name that is as new: it was changed meanwhile.
+    /// An older one is a copy that was still to be made when the disk went: the newer one stays, and what moves names
+    /// next goes by it. A copy of a remote object goes in any case.
     pub(crate) async fn give_way(
         &self,
         volumes: &Volumes,
@@ -231,7 +232,7 @@ impl Moves {
         for other in set.others(at) {
             let other = end(volumes, set, other).ok_or(CommitError::Stopped)?;
             match other.volume.head(bucket, name).await {
-                Ok(_) => gives_way = true,
+                Ok(theirs) => gives_way |= theirs.commit >= record.commit,
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error.into()),
             }
