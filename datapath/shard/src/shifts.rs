@@ -25,7 +25,7 @@ use crate::uneven::Uneven;
 use crate::volumes::Volumes;
 
 /// Looks at a set that is about to change, this far apart.
-const TICK: Duration = Duration::from_millis(2);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 /// Who moves which name, in the whole process. Clones share it.
 #[derive(Clone)]

@@ -21,7 +21,7 @@ use crate::evening;
 use crate::later;
 use crate::mirror;
 use crate::resilver::{self, Pass};
-use crate::shifts::{self, Moves, What};
+use crate::shifts::{self, Moves, TICK, What};
 use crate::volumes::Volumes;
 
 /// Buffers of its reactor: copies use two each.
@@ -92,7 +92,10 @@ impl WalkerPort {
                 _ => self.change_copies(set, copies, change).await?,
             };
             match done {
-                Outcome::Misplaced(back) => change = *back,
+                Outcome::Misplaced(back) => {
+                    change = *back;
+                    self.pause().await?;
+                }
                 Outcome::HasCopies(back) => {
                     change = *back;
                     has_copies = true;
@@ -134,6 +137,11 @@ impl WalkerPort {
             moves.settle(&volumes, &bucket, &name, What::Object).await.map(|(set, _)| set)
         };
         self.run(settle).await?
+    }
+
+    /// Waits a little, while a set of disks is being published.
+    async fn pause(&self) -> Result<(), CommitError> {
+        self.run(|volumes| async move { volumes.handle().sleep(TICK).await }).await
     }
 
     /// Moves every name to the disk that it belongs to: one pass.
