@@ -21,7 +21,7 @@ use crate::{Backend, ControlError, LocalPage, MountpathFacts, Upload};
 
 pub(crate) use count::{Sums, counted};
 pub use merge::Merge;
-pub(crate) use remove::{Removed, WireTerms, removed};
+pub(crate) use remove::{Removed, WireTerms, own, removed};
 pub use union::union;
 
 impl Core {

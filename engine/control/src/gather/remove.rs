@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -54,10 +55,11 @@ impl Core {
         if self.raft.company().is_none() {
             return here(self.backend.as_ref(), None, bucket, objects).await;
         }
-        let view = match self.view() {
-            Ok(view) => view,
+        let views = match self.raft.views() {
+            Ok(views) => views,
             Err(error) => return objects.iter().map(|_| Err(error.clone())).collect(),
         };
+        let view = views.load_full();
         let mut outcomes: Vec<Result<bool, ControlError>> = Vec::new();
         let mut of_owner: BTreeMap<_, (&Node, Vec<usize>, Vec<Removal>)> = BTreeMap::new();
         for (i, (name, terms)) in objects.into_iter().enumerate() {
@@ -91,7 +93,10 @@ impl Core {
         objects: Vec<Removal>,
     ) -> Vec<Result<bool, ControlError>> {
         if view.me.is(owner) {
-            return here(self.backend.as_ref(), Some(view), bucket, objects).await;
+            return match self.raft.views() {
+                Ok(views) => here(self.backend.as_ref(), Some(views), bucket, objects).await,
+                Err(error) => objects.iter().map(|_| Err(error.clone())).collect(),
+            };
         }
         let names: Vec<ObjectName> = objects.iter().map(|(name, _)| name.clone()).collect();
         let objects = objects.into_iter().map(|(name, terms)| (name, WireTerms::of(terms))).collect();
@@ -108,34 +113,47 @@ impl Core {
     }
 }
 
-/// What this target answers: under a view that is no older than the asker's, and for names that are its own.
+/// What this target answers: under views that are no older than the asker's, and for names that are its own.
 pub(crate) async fn removed(
     backend: &dyn Backend,
-    view: &ClusterView,
+    views: &ArcSwap<ClusterView>,
     bucket: &Bucket,
     objects: Vec<(ObjectName, WireTerms)>,
 ) -> Vec<Removed> {
-    let own = |name: &ObjectName| {
-        let owner = view.smap.owner(hrw::object_digest(bucket, name.as_str()));
-        owner.is_some_and(|owner| view.me.is(owner))
-    };
-    if objects.iter().any(|(name, _)| !own(name)) {
-        let later = Removed::Later("the map changed meanwhile".into());
-        return vec![later; objects.len()];
-    }
     let objects = objects.into_iter().map(|(name, terms)| (name, terms.terms())).collect();
-    here(backend, Some(view), bucket, objects).await.into_iter().map(removed_of).collect()
+    here(backend, Some(views), bucket, objects).await.into_iter().map(removed_of).collect()
 }
 
+/// Sees to it, before a removal, that no other target holds an object that is this one's by the view of now. Refused where it is
+/// not, and where the owners have changed since the holders were asked: there may be others.
+pub(crate) async fn own(
+    backend: &dyn Backend,
+    views: &ArcSwap<ClusterView>,
+    bucket: &Bucket,
+    name: &ObjectName,
+) -> Result<(), BackendError> {
+    let view = views.load_full();
+    let is_own = view.owner(bucket, name.as_str()).is_some_and(|owner| view.me.is(owner));
+    if is_own && view.may_be_elsewhere(bucket, name.as_str()) {
+        backend.own_object(bucket, name).await?;
+    }
+    let changed = views.load().moving.as_ref().is_some_and(|moving| moving.version > view.smap.version);
+    match is_own && !changed {
+        true => Ok(()),
+        false => Err(StoreError::NotOwner.into()),
+    }
+}
+
+/// Removes objects here, each by the view of its turn: the last of a long list comes late.
 async fn here(
     backend: &dyn Backend,
-    view: Option<&ClusterView>,
+    views: Option<&ArcSwap<ClusterView>>,
     bucket: &Bucket,
     objects: Vec<Removal>,
 ) -> Vec<Result<bool, ControlError>> {
     let remove = |(name, terms): Removal| async move {
-        if view.is_some_and(|view| view.may_be_elsewhere(bucket, name.as_str())) {
-            backend.own_object(bucket, &name).await?;
+        if let Some(views) = views {
+            own(backend, views, bucket, &name).await?;
         }
         backend.delete_object(bucket, &name, &terms).await.map_err(ControlError::from)
     };
@@ -209,7 +227,69 @@ impl WireTerms {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use weir_cluster::{BucketPropsPatch, ClusterUuid, Me, NetInfo, NodeId, Role};
+    use weir_types::{BucketName, Provider};
+
     use super::*;
+    use crate::api::tests::{Memory, block_on};
+    use crate::raft::command::Command;
+    use crate::raft::state::State;
+
+    fn bucket() -> Bucket {
+        Bucket::global(Provider::Ais, BucketName::new("b").unwrap())
+    }
+
+    fn node(role: Role, id: &str) -> Box<Node> {
+        Box::new(Node::new(NodeId::new(id).unwrap(), role, NetInfo::new("h", 1)))
+    }
+
+    /// The views of the second target: when it has come, and when a third has.
+    fn views() -> [Arc<ClusterView>; 2] {
+        let (mut log, mut index) = (State::default(), 0);
+        let mut apply = |command| {
+            index += 1;
+            log.apply(index, command).unwrap();
+            log.view().unwrap().clone()
+        };
+        let (uuid, primary) = (ClusterUuid::new("Yx3l2Jk9p").unwrap(), node(Role::Gateway, "gateway0"));
+        apply(Command::Form { uuid, now_ns: 1, primary, config: Box::default() });
+        apply(Command::Admit(node(Role::Target, "target01")));
+        let props = BucketPropsPatch::new([], false).unwrap();
+        apply(Command::CreateBucket { bucket: bucket(), props, now_ns: 1 });
+        let me = Arc::new(Me { gateway: None, target: Some(NodeId::new("target02").unwrap()) });
+        ["target02", "target03"].map(|id| {
+            let view = apply(Command::Admit(node(Role::Target, id)));
+            Arc::new(ClusterView { me: me.clone(), ..view })
+        })
+    }
+
+    #[test]
+    fn nothing_is_removed_where_the_owners_change_while_holders_are_asked() {
+        let [before, after] = views();
+        let name = |is_own| {
+            let mut names = (0..).map(|n| format!("o{n}"));
+            let found = names.find(|n| [&before, &after].iter().all(|v| v.is_own(&bucket(), n) == is_own));
+            found.unwrap()
+        };
+        let (own, other) = (name(true), name(false));
+        let (memory, views) = (Memory::default(), Arc::new(ArcSwap::new(before)));
+        memory.put(&bucket(), &own, 1);
+        memory.put(&bucket(), &other, 1);
+        let remove = || {
+            let named =
+                |name: &String| (ObjectName::new(name.clone()).unwrap(), WireTerms::of(Terms::default()));
+            block_on(removed(&memory, &views, &bucket(), [&own, &other].map(named).into()))
+        };
+        let published = views.clone();
+        *memory.while_asked.lock() = Some(Box::new(move || published.store(after)));
+        assert!(matches!(&remove()[..], [Removed::Later(_), Removed::Later(_)]));
+        assert_eq!(memory.names(&bucket()).len(), 2);
+        // By the view of now, of which the list is not.
+        assert!(matches!(&remove()[..], [Removed::Gone(true), Removed::Later(_)]));
+        assert_eq!(memory.names(&bucket()), [other.as_str()]);
+    }
 
     #[test]
     fn terms_arrive_as_they_were() {
@@ -232,7 +312,7 @@ mod tests {
 
     #[test]
     fn outcomes_keep_their_meaning() {
-        let bucket = Bucket::global(weir_types::Provider::Ais, weir_types::BucketName::new("b").unwrap());
+        let bucket = bucket();
         let name = ObjectName::new("o").unwrap();
         let precondition = StoreError::Precondition { what: "If-Match", name: name.clone(), got: "e".into() };
         let not_found = StoreError::NotFound { bucket: bucket.clone(), name: name.clone() };

@@ -10,7 +10,7 @@ use super::Progress;
 use super::over::{AGAIN, PAGE, Paged, is_at_rest, is_there, paged, passes, turns};
 use crate::BackendError;
 use crate::core::Core;
-use crate::runtime;
+use crate::{gather, runtime};
 
 /// Removals under way together: enough to fill a committer's batch.
 const TOGETHER_MAX: usize = 64;
@@ -98,22 +98,14 @@ impl Work<'_> {
         is_there(&view, self.bucket, self.bid, self.progress) && !self.progress.is_over()
     }
 
-    /// While objects move: has it here before it goes.
-    async fn own(&self, name: &ObjectName) -> Result<(), BackendError> {
-        match self.core.view() {
-            Ok(view) if view.may_be_elsewhere(self.bucket, name.as_str()) => {
-                self.core.backend.own_object(self.bucket, name).await
-            }
-            _ => Ok(()),
-        }
-    }
-
     async fn remove(&self, name: &ObjectName, bytes: u64) {
         while self.goes_on() {
-            if !self.core.view().is_ok_and(|view| view.is_own(self.bucket, name.as_str())) {
+            let Ok(views) = self.core.raft.views() else { return };
+            if !views.load().is_own(self.bucket, name.as_str()) {
                 return;
             }
-            if let Err(error) = self.own(name).await {
+            // While objects move: it is here before it goes.
+            if let Err(error) = gather::own(self.core.backend.as_ref(), views, self.bucket, name).await {
                 match passes(&error) {
                     true => runtime::sleep(AGAIN).await,
                     false => return self.progress.fail(error.to_string()),

@@ -66,8 +66,7 @@ impl Hub {
             }
             PeerCall::Remove { bucket, objects, index } => {
                 self.applied(index).await?;
-                let view = self.raft.view()?;
-                PeerAnswer::Removed(gather::removed(backend, &view, &bucket, objects).await)
+                PeerAnswer::Removed(gather::removed(backend, self.raft.views()?, &bucket, objects).await)
             }
             PeerCall::Space => PeerAnswer::Space(backend.mountpaths().await?),
             PeerCall::Own { bucket, name, index } => {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use openraft::error::{ClientWriteError, InitializeError, RaftError};
 use openraft::{Config, SnapshotPolicy};
 use weir_cluster::{ClusterUuid, Lease, Node, NodeFlags, NodeId, Role};
@@ -243,8 +244,12 @@ impl RaftNode {
 
     /// The view of now.
     pub(crate) fn view(&self) -> Result<Arc<weir_cluster::ClusterView>, ControlError> {
-        let views = self.published.views();
-        views.map(|v| v.load_full()).ok_or_else(|| ControlError::NoAgreement("no cluster yet".into()))
+        Ok(self.views()?.load_full())
+    }
+
+    /// Where the view of now is.
+    pub(crate) fn views(&self) -> Result<&Arc<ArcSwap<weir_cluster::ClusterView>>, ControlError> {
+        self.published.views().ok_or_else(|| ControlError::NoAgreement("no cluster yet".into()))
     }
 
     /// Term, last log index and last applied index, for metrics.

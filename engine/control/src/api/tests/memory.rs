@@ -32,6 +32,8 @@ pub(crate) struct Memory {
     pub(crate) work_files: Mutex<BTreeMap<String, u64>>,
     /// An object that arrives while a bucket is settled.
     pub(crate) under_way: Mutex<Option<String>>,
+    /// What happens while the others are asked for an object, the next time.
+    pub(crate) while_asked: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// The end of the process was asked for.
     pub(crate) stop_asked: AtomicBool,
     /// Removing data fails.
@@ -174,6 +176,13 @@ impl Backend for Memory {
                 ready(Err(missing.into()))
             }
         }
+    }
+
+    fn own_object<'a>(&'a self, _bucket: &'a Bucket, _name: &'a ObjectName) -> BackendFuture<'a, ()> {
+        if let Some(happens) = self.while_asked.lock().take() {
+            happens();
+        }
+        ready(Ok(()))
     }
 
     fn copy_object<'a>(&'a self, call: &'a CopyCall) -> BackendFuture<'a, Option<u64>> {
