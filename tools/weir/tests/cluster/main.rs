@@ -224,8 +224,8 @@ fn a_playground_of_several_nodes() {
     weir(&["cluster", "remove", &target]);
     until("it is off the map", || (!weir(&["show", "cluster"]).contains(&target)).then_some(()));
     // As a terminal does it: to all of its group.
-    let kill = format!("kill -INT -- -{}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    let group = format!("-{}", child.id());
+    assert!(Command::new("kill").args(["-s", "INT", "--", &group]).status().unwrap().success());
     assert!(child.wait().unwrap().success());
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
