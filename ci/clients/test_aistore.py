@@ -203,6 +203,62 @@ def test_multipart(bucket):
         get(bucket, "gone")
 
 
+@pytest.mark.parametrize("before", [None, b"", b"here before", data.content("before", MIB + 5)],
+                         ids=["none", "empty", "small", "large"])
+def test_append(bucket, before):
+    o = bucket.object("dir/log")
+    whole = before or b""
+    if before is not None:
+        put(bucket, "dir/log", before)
+    for round_ in range(2):
+        seen, handle = whole, ""
+        for size in (10, 0, 70_000):
+            piece = data.content(f"piece-{round_}-{size}", size)
+            handle = o.get_writer().append_content(piece, handle)
+            assert handle.count("|") == 3
+            whole += piece
+            if before is None and round_ == 0:
+                with pytest.raises(ErrObjNotFound):
+                    get(bucket, "dir/log")
+            else:
+                assert get(bucket, "dir/log") == seen
+        assert o.get_writer().append_content(b"", handle, flush=True) == ""
+        assert get(bucket, "dir/log") == whole
+        assert attributes(o, "version").obj_version == str(round_ + 1 + (before is not None))
+
+
+def test_an_object_as_a_file_to_write_to(bucket):
+    put(bucket, "o", b"one")
+    with bucket.object("o").get_writer().as_file(mode="a") as f:
+        assert [f.write(piece) for piece in (b" two", b" three")] == [4, 6]
+        assert get(bucket, "o") == b"one"
+        f.flush()
+        assert get(bucket, "o") == b"one two three"
+        f.write(b" four")
+    assert get(bucket, "o") == b"one two three four"
+    with bucket.object("o").get_writer().as_file(mode="w") as f:
+        f.write(b"anew")
+    assert get(bucket, "o") == b"anew"
+
+
+def test_an_append_with_a_wrong_handle_is_refused(bucket):
+    put(bucket, "o", b"kept")
+    writer = bucket.object("o").get_writer()
+    handle = writer.append_content(b" more")
+    node, upload, parts, digest = handle.split("|")
+    for wrong, flush, status in [("nonsense", False, 400), ("", True, 400), (f"{node}|{upload}|9|{digest}", True, 400),
+                                 (f"{node}|{upload}x|{parts}|{digest}", False, 404)]:
+        with pytest.raises(AISError) as caught:
+            writer.append_content(b"" if flush else b"x", wrong, flush)
+        assert caught.value.status_code == status, wrong
+    with pytest.raises(AISError) as caught:
+        bucket.object("another").get_writer().append_content(b"x", handle)
+    assert caught.value.status_code == 404
+    assert get(bucket, "o") == b"kept"
+    writer.append_content(b"", handle, flush=True)
+    assert get(bucket, "o") == b"kept more"
+
+
 def test_copy(c, bucket):
     body = data.content("copy", 2 * MIB)
     put(bucket, "from", body)

@@ -12,6 +12,8 @@ pub(crate) const CHECKSUM: &str = "weir.checksum";
 pub(crate) const PART_CHECKSUMS: &str = "weir.part-checksums";
 /// What an upload's creation asked for, `KIND:TYPE`.
 pub(crate) const UPLOAD_CHECKSUM: &str = "weir.upload-checksum";
+/// Of an upload that appends to an object: how many of its parts are the object as it was.
+pub(crate) const APPEND: &str = "weir.append";
 
 /// The value of a reserved key.
 pub(crate) fn value<'c>(custom: &'c CustomMeta, key: &str) -> Option<&'c str> {
@@ -37,6 +39,13 @@ pub(crate) fn carry_over(from: &CustomMeta, to: &mut CustomMeta) -> Result<(), w
     own.into_iter().try_for_each(|key| to.set(key, from.get(key).unwrap_or_default()))
 }
 
+/// What stays of an object's metadata when its content becomes another.
+pub(crate) fn without_content(custom: &CustomMeta) -> CustomMeta {
+    let mut out = custom.clone();
+    [CHECKSUM, PART_CHECKSUMS].into_iter().for_each(|key| out.remove(key));
+    out
+}
+
 fn keys(custom: &CustomMeta) -> impl Iterator<Item = &str> {
     custom.iter().map(|(key, _)| key).filter(|key| key.starts_with(RESERVED_META_PREFIX))
 }
@@ -56,5 +65,9 @@ mod tests {
         let mut replaced = CustomMeta::default();
         carry_over(&custom, &mut replaced).unwrap();
         assert_eq!(replaced.iter().collect::<Vec<_>>(), [(TAGS, "t=1")]);
+        let left = without_content(&custom);
+        custom.set(CHECKSUM, "CRC32C:AAAAAA==").unwrap();
+        custom.set(PART_CHECKSUMS, "AAAAAA==").unwrap();
+        assert_eq!(without_content(&custom), left);
     }
 }

@@ -12,6 +12,13 @@ use crate::place::Place;
 use crate::reserved;
 use crate::shard::Shard;
 
+/// Whether an object keeps the sizes of the parts it was made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seams {
+    Kept,
+    Forgotten,
+}
+
 /// Begins an upload: its ID.
 pub(crate) async fn create(shard: &Shard, place: &Place, attrs: Attrs) -> Result<String, Failure> {
     let change = Change::CreateUpload {
@@ -67,13 +74,17 @@ pub(crate) async fn assemble(
     place: &Place,
     id: &str,
     choice: Vec<PartChoice>,
+    seams: Seams,
 ) -> Result<Prepared<RingFile>, Failure> {
     let place = place.again(shard, Some(id)).await?;
     let (bucket, name, id) = (place.bucket.clone(), place.name.clone(), id.to_owned());
     let (durability, kind) = (place.durability(), place.info().props.checksum_kind());
     let work = move |volume: weir_store::Volume<crate::RingDisk>| async move {
         let options = WriteOptions { durability, kinds: &[kind], ..WriteOptions::default() };
-        volume.assemble(&bucket, &name, &id, &choice, &options).await
+        match seams {
+            Seams::Kept => volume.assemble(&bucket, &name, &id, &choice, &options).await,
+            Seams::Forgotten => volume.assemble_seamless(&bucket, &name, &id, &choice, &options).await,
+        }
     };
     Ok(shard.shared.walker.call(place.disk(), work).await??)
 }
@@ -86,6 +97,7 @@ pub(crate) fn completed_attrs(
 ) -> Result<Attrs, Failure> {
     let mut custom = upload.custom.clone();
     custom.remove(reserved::UPLOAD_CHECKSUM);
+    custom.remove(reserved::APPEND);
     if let Some(text) = checksum {
         custom.set(reserved::CHECKSUM, text).map_err(StoreError::from)?;
     }

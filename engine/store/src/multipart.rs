@@ -164,6 +164,34 @@ impl<D: Disk> Volume<D> {
         choice: &[PartChoice],
         options: &WriteOptions<'_>,
     ) -> Result<Prepared<D::File>, StoreError> {
+        let parts = self.chosen(bucket, name, id, choice).await?;
+        let sizes = parts.iter().map(Object::size).collect();
+        let etag = multipart_etag(&parts);
+        let mut prepared = self.join(&parts, sizes, options).await?;
+        prepared.multipart_etag = etag;
+        Ok(prepared)
+    }
+
+    /// The same for an object that is not to show what it was made of; there may be no part at all.
+    pub async fn assemble_seamless(
+        &self,
+        bucket: &Bucket,
+        name: &ObjectName,
+        id: &str,
+        choice: &[PartChoice],
+        options: &WriteOptions<'_>,
+    ) -> Result<Prepared<D::File>, StoreError> {
+        let parts = self.chosen(bucket, name, id, choice).await?;
+        self.join(&parts, Vec::new(), options).await
+    }
+
+    async fn chosen(
+        &self,
+        bucket: &Bucket,
+        name: &ObjectName,
+        id: &str,
+        choice: &[PartChoice],
+    ) -> Result<Vec<Object<D>>, StoreError> {
         self.upload(bucket, name, id).await?;
         if choice.len() > PARTS_MAX as usize {
             return Err(StoreError::TooMany { what: "parts", max: PARTS_MAX as usize });
@@ -174,11 +202,7 @@ impl<D: Disk> Volume<D> {
             let part = self.part(&dir, name, wanted.number).await?;
             parts.push(check_choice(id, wanted, part)?);
         }
-        let sizes = parts.iter().map(Object::size).collect();
-        let etag = multipart_etag(&parts);
-        let mut prepared = self.join(&parts, sizes, options).await?;
-        prepared.multipart_etag = etag;
-        Ok(prepared)
+        Ok(parts)
     }
 
     /// A second file with an object's bytes, for a copy or a new name on the same mountpath; checksums as for

@@ -6,6 +6,7 @@
 
 mod action;
 mod admission;
+mod append;
 mod bucket_action;
 mod cluster_action;
 mod copy_action;
@@ -35,6 +36,7 @@ mod times;
 
 pub use action::ActionMsg;
 pub use admission::{Marker, admit_direct};
+pub use append::AppendHandle;
 pub use bucket_action::{BucketDelete, BucketGet, BucketPatch, BucketPost};
 pub use cluster_action::{ClusterPut, DaemonPut};
 pub use error::{AisError, Cname, Unsupported};
@@ -52,8 +54,7 @@ pub use node_json::{
 };
 pub use object_action::{DeleteAction, PostAction, custom_patch};
 pub use op::{
-    AisOp, AppendHandle, BucketQuery, BucketScope, GetArgs, HeadArgs, HeadSummary, HealthQuery, ObjectOp,
-    Presence, What,
+    AisOp, BucketQuery, BucketScope, GetArgs, HeadArgs, HeadSummary, HealthQuery, ObjectOp, Presence, What,
 };
 pub use promote_action::{ObjectsPost, PromoteMsg};
 pub use query::Query;

@@ -1,9 +1,8 @@
 use serde::{Deserialize, Serialize};
-use weir_cluster::NodeId;
 use weir_types::{Bucket, BucketName, Namespace, ObjectName, Provider};
 
 use crate::error::Unsupported;
-use crate::{AisError, HeadProps, Marker};
+use crate::{AppendHandle, HeadProps, Marker};
 
 /// What a request head asks for. Operations named after a method with several meanings (`BucketGet`, `Delete`, …)
 /// are settled by the action message in the body.
@@ -125,12 +124,15 @@ pub enum ObjectOp {
         /// From 1.
         part: u32,
     },
-    /// Append to it, or make what was appended visible.
+    /// Append to it; nobody sees that yet.
     Append {
         /// What the previous append answered; none begins.
         handle: Option<AppendHandle>,
-        /// Finish.
-        flush: bool,
+    },
+    /// Make what was appended visible.
+    Flush {
+        /// What the last append answered.
+        handle: AppendHandle,
     },
     /// Copy it; no body.
     Copy {
@@ -311,35 +313,4 @@ pub enum What {
     JobStatusAll,
     JobSnaps,
     JobsRunning,
-}
-
-/// AIS's append handle: the target that holds the work file, the file, the checksum's kind and its state.
-/// Clients only carry it back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppendHandle {
-    /// The target.
-    pub node: NodeId,
-    /// The work file, relative and without `|`.
-    pub work_file: String,
-    /// Kind of the running checksum.
-    pub checksum: String,
-    /// Its state.
-    pub state: String,
-}
-
-impl AppendHandle {
-    /// Reads the four parts.
-    pub fn parse(text: &str) -> Result<Self, AisError> {
-        let bad = || AisError::Bad(format!("invalid append handle {text:?}"));
-        let parts: Vec<&str> = text.splitn(5, '|').collect();
-        let [node, work_file, checksum, state] = parts[..] else { return Err(bad()) };
-        let node = NodeId::new(node).map_err(|_| bad())?;
-        Ok(Self { node, work_file: work_file.into(), checksum: checksum.into(), state: state.into() })
-    }
-}
-
-impl std::fmt::Display for AppendHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}|{}|{}|{}", self.node, self.work_file, self.checksum, self.state)
-    }
 }

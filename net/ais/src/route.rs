@@ -7,10 +7,8 @@ use weir_http::{Method, percent_decode};
 use weir_types::{BucketName, ObjectName, Provider};
 
 use crate::error::Unsupported;
-use crate::op::{
-    AisOp, AppendHandle, BucketQuery, GetArgs, HeadArgs, HeadSummary, HealthQuery, ObjectOp, What,
-};
-use crate::{AisError, HeadProps, Query};
+use crate::op::{AisOp, BucketQuery, GetArgs, HeadArgs, HeadSummary, HealthQuery, ObjectOp, What};
+use crate::{AisError, AppendHandle, HeadProps, Query};
 
 /// Whether a path belongs to the AIS API; every other path is S3's.
 pub fn claims(path: &str) -> bool {
@@ -141,18 +139,15 @@ fn get(query: &Query<'_>, bucket: &weir_types::Bucket, object: &ObjectName) -> S
 
 fn put(query: &Query<'_>, bucket: &weir_types::Bucket, object: &ObjectName) -> Served<ObjectOp> {
     if let Some(kind) = query.text("append_type") {
-        let flush = match kind.as_ref() {
-            "append" => false,
-            "flush" => true,
-            _ => {
-                return Err(AisError::Bad(format!("invalid append_type {kind:?}: expected append or flush")));
-            }
-        };
         let handle = query.text("append_handle").map(|h| AppendHandle::parse(&h)).transpose()?;
-        if flush && handle.is_none() {
-            return Err(AisError::Bad(format!("flush of {bucket}/{object}: expected an append handle")));
-        }
-        return Ok(Ok(ObjectOp::Append { handle, flush }));
+        return match (kind.as_ref(), handle) {
+            ("append", handle) => Ok(Ok(ObjectOp::Append { handle })),
+            ("flush", Some(handle)) => Ok(Ok(ObjectOp::Flush { handle })),
+            ("flush", None) => Err(AisError::Bad(format!(
+                "flush of {bucket}/{object} without an append before it: expected an append handle"
+            ))),
+            _ => Err(AisError::Bad(format!("invalid append_type {kind:?}: expected append or flush"))),
+        };
     }
     if let Some(upload) = upload(query) {
         let number = query.get("partNumber").unwrap_or_default();

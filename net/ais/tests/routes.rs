@@ -97,16 +97,18 @@ fn copies_and_appends() {
     assert_eq!((to.to_string().as_str(), name.as_str(), latest), ("ais://dst", "n", false));
 
     let begin = object(Method::Put, "/v1/objects/b/o", "append_type=append&append_handle=").unwrap().2;
-    assert_eq!(begin, ObjectOp::Append { handle: None, flush: false });
-    let handle = "t1t1t1t1%7Cwk%2Fx%7Cxxhash2%7CAAA%3D";
-    let op = object(Method::Put, "/v1/objects/b/o", &format!("append_type=flush&append_handle={handle}"))
-        .unwrap()
-        .2;
-    let ObjectOp::Append { handle: Some(handle), flush: true } = op else { panic!("{op:?}") };
-    assert_eq!(
-        (handle.node.as_str(), handle.to_string().as_str()),
-        ("t1t1t1t1", "t1t1t1t1|wk/x|xxhash2|AAA=")
-    );
+    assert_eq!(begin, ObjectOp::Append { handle: None });
+    let handle = "t1t1t1t1%7C0a1b%7C3%7C00000000000000ff";
+    for (kind, flush) in [("append", false), ("flush", true)] {
+        let query = format!("append_type={kind}&append_handle={handle}");
+        let (handle, flushed) = match object(Method::Put, "/v1/objects/b/o", &query).unwrap().2 {
+            ObjectOp::Append { handle: Some(handle) } => (handle, false),
+            ObjectOp::Flush { handle } => (handle, true),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((handle.upload.as_str(), handle.parts, flushed), ("0a1b", 3, flush));
+        assert_eq!(handle.to_string(), "t1t1t1t1|0a1b|3|00000000000000ff");
+    }
 }
 
 #[test]
@@ -125,6 +127,12 @@ fn refused() {
         (Method::Put, "/v1/objects/b/o", "append_type=x", 400),
         (Method::Put, "/v1/objects/b/o", "append_type=flush&append_handle=", 400),
         (Method::Put, "/v1/objects/b/o", "append_type=append&append_handle=nonsense", 400),
+        (
+            Method::Put,
+            "/v1/objects/b/o",
+            "append_type=flush&append_handle=t1t1t1t1%7Cwk%2Fx%7Cmd5%7CAAA%3D",
+            400,
+        ),
         (Method::Put, "/v1/objects/b/o", "uploadId=u&partNumber=x", 400),
         (Method::Put, "/v1/objects/b/o", "uploadId=u&partNumber=0", 400),
         (Method::Put, "/v1/objects/b/o", "uploadId=u&partNumber=10001", 400),

@@ -1,5 +1,6 @@
 //! The AIS API: admitted, routed, permitted, carried out, answered.
 
+mod append;
 mod errors;
 mod facts;
 mod multipart;
@@ -71,7 +72,10 @@ fn kind(op: &AisOp) -> Op {
         AisOp::Object { op, .. } => match op {
             ObjectOp::Get(_) => Op::Get,
             ObjectOp::Head(_) => Op::Head,
-            ObjectOp::Put { .. } | ObjectOp::Append { .. } | ObjectOp::Patch { .. } => Op::Put,
+            ObjectOp::Put { .. }
+            | ObjectOp::Append { .. }
+            | ObjectOp::Flush { .. }
+            | ObjectOp::Patch { .. } => Op::Put,
             ObjectOp::Copy { .. } => Op::Copy,
             ObjectOp::Delete { .. } => Op::Delete,
             ObjectOp::PutPart { .. } | ObjectOp::Post { .. } => Op::Multipart,
@@ -150,7 +154,7 @@ impl Ais<'_, '_> {
                 _ => moves::own(self.request.shard, &place).await?,
             }
         }
-        match self.here(conn, body, asked, &place, op).await {
+        match self.here(conn, body, &place, op).await {
             Err(Refusal::Answer(error, _))
                 if error.status() == 404
                     && (place.is_outdated(self.request.shard) || self.request.asker_is_behind()) =>
@@ -166,19 +170,17 @@ impl Ais<'_, '_> {
         &self,
         conn: &mut Conn,
         body: &mut Body,
-        asked: &redirect::Asked<'_>,
         place: &Place,
         op: ObjectOp,
     ) -> Result<Handled, Refusal> {
-        let name = asked.name;
         match op {
             ObjectOp::Get(args) => self.get(conn, place, args).await,
             ObjectOp::Head(args) => self.head(conn, place, args).await,
             ObjectOp::Put { .. } => self.put(conn, body, place).await,
             ObjectOp::PutPart { upload, part } => self.put_part(conn, body, place, upload, part).await,
-            ObjectOp::Append { .. } => {
-                Err(AisError::from(weir_ais::Unsupported::new("append to", name.as_str())).into())
-            }
+            // Boxed: few requests come here, and each connection would hold its state.
+            ObjectOp::Append { handle } => Box::pin(self.append(conn, body, place, handle)).await,
+            ObjectOp::Flush { handle } => Box::pin(self.flush(conn, body, place, handle)).await,
             ObjectOp::Copy { to, name, .. } => self.copy(conn, body, place, &to, &name).await,
             ObjectOp::Delete { upload } => self.delete(conn, body, place, upload).await,
             ObjectOp::Patch { replace } => self.patch(conn, body, place, replace).await,
@@ -268,7 +270,7 @@ fn access(op: &ObjectOp) -> Access {
         ObjectOp::Get(_) | ObjectOp::Copy { .. } => Access::GET,
         ObjectOp::Head(_) => Access::HEAD_OBJECT,
         ObjectOp::Put { .. } | ObjectOp::PutPart { .. } => Access::PUT,
-        ObjectOp::Append { .. } => Access::APPEND,
+        ObjectOp::Append { .. } | ObjectOp::Flush { .. } => Access::APPEND,
         ObjectOp::Delete { .. } => Access::DELETE_OBJECT,
         ObjectOp::Patch { .. } => Access::UPDATE_OBJECT,
         // Settled by the body: each action asks for more where it needs more.

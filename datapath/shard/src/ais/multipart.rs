@@ -10,6 +10,7 @@ use crate::body::Body;
 use crate::conn::Conn;
 use crate::place::Place;
 use crate::serve::Handled;
+use crate::uploads::Seams;
 use crate::{Op, put, uploads};
 
 impl Ais<'_, '_> {
@@ -59,7 +60,8 @@ impl Ais<'_, '_> {
             number: part.number,
             etag: Some(part.etag).filter(|etag| !etag.is_empty()),
         });
-        let prepared = uploads::assemble(shard, place, &id, choice.collect()).await.map_err(named)?;
+        let prepared =
+            uploads::assemble(shard, place, &id, choice.collect(), Seams::Kept).await.map_err(named)?;
         let attrs = uploads::completed_attrs(&upload.record, None, None).map_err(named)?;
         put::commit(shard, place, prepared, attrs, Terms::default(), Some(id)).await.map_err(named)?;
         self.answer(conn, Op::Multipart, Answer::new(200)).await

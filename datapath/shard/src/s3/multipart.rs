@@ -22,6 +22,7 @@ use crate::disk::RingFile;
 use crate::fail::Failure;
 use crate::place::Place;
 use crate::serve::Handled;
+use crate::uploads::Seams;
 use crate::{Op, put, reserved, uploads};
 
 const XML: &str = "application/xml";
@@ -154,7 +155,8 @@ impl S3<'_, '_> {
         let etag = etag_kind(place).map(|_| Etag::Text(multipart::etag(tags)));
         let choice =
             parts.iter().map(|p| PartChoice { number: p.number, etag: Some(p.etag.clone()) }).collect();
-        let prepared = uploads::assemble(self.request.shard, place, &op.upload_id, choice).await?;
+        let prepared =
+            uploads::assemble(self.request.shard, place, &op.upload_id, choice, Seams::Kept).await?;
         let mut attrs =
             uploads::completed_attrs(&upload.record, checksum.as_ref().map(StoredChecksum::to_text), etag)?;
         let of_parts =

@@ -1,6 +1,7 @@
 //! Targets come and go while clients read and write: real processes on loopback.
 #![allow(clippy::print_stdout, reason = "figures of a run")]
 
+mod appends;
 mod copies;
 mod damaged;
 #[path = "../nodes/mod.rs"]
