@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use weir_ais::{
     AIS_VERSION, AisError, Capacity, CapacityMountpath, CapacityWithDisks, DaemonPut, LoadAvg, LocalConfig,
     MemCpu, Mountpaths, NodeStateFlags, NodeStateInfo, NodeStats, NodeStatus, SmapJson, SnodeJson,
@@ -50,7 +51,7 @@ pub(super) async fn about(core: &Core, id: &NodeId, what: What, body: &[u8]) -> 
             json(&providers.iter().map(|p| p.as_str()).collect::<Vec<_>>())
         }
         What::TargetIps => text(target_hosts(&view)),
-        What::SoftwareVersion => text(AIS_VERSION.into()),
+        What::SoftwareVersion => text(AIS_VERSION),
         What::TlsCertificate => {
             return Err(Unsupported::new("show", "a certificate: no TLS is configured").into());
         }
@@ -77,8 +78,7 @@ pub(super) fn change(assignments: Option<Vec<(String, String)>>, asked: &Asked<'
 async fn log(severe: bool, offset: u64, all: bool) -> Answer {
     let log = LogTail::of_process();
     if !all {
-        let text = log.text(severe, offset)?;
-        return Ok(ControlResponse::new(200).body("text/plain; charset=utf-8", text));
+        return Ok(text(log.text(severe, offset)?));
     }
     let archive = on_worker(move || log.archive(severe)).await?;
     let archive = archive.map_err(|e| AisError::Internal(format!("an archive of the log: {e}")))?;
@@ -89,7 +89,7 @@ fn find<'v>(view: &'v ClusterView, id: &NodeId) -> Result<&'v Node, AisError> {
     view.smap.node(id.as_str()).ok_or_else(|| AisError::NodeNotFound(id.to_string()))
 }
 
-fn text(text: String) -> ControlResponse {
+fn text(text: impl Into<Bytes>) -> ControlResponse {
     ControlResponse::new(200).body("text/plain; charset=utf-8", text)
 }
 
