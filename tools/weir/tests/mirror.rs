@@ -89,6 +89,15 @@ fn listed(node: &Node) -> Vec<Value> {
     page["entries"].as_array().cloned().unwrap_or_default()
 }
 
+/// A node with two copies of each of so many objects, all in their files.
+fn with_copies(dir: &Path, mountpaths: &[&str], objects: usize) -> Node {
+    let node = Node::serving(dir, mountpaths);
+    keep(&node, 2);
+    fill(&node, 0..objects);
+    files(&node, mountpaths, 2 * objects);
+    node
+}
+
 #[test]
 fn objects_have_as_many_copies_as_their_bucket_says() {
     let dir = tempfile::tempdir().unwrap();
@@ -127,10 +136,7 @@ fn objects_have_as_many_copies_as_their_bucket_says() {
 fn a_mountpath_that_is_wiped_without_notice_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let all = ["mp1", "mp2", "mp3"];
-    let mut node = Node::serving(dir.path(), &all);
-    keep(&node, 2);
-    fill(&node, 0..24);
-    files(&node, &all, 48);
+    let mut node = with_copies(dir.path(), &all, 24);
     for wiped in ["mp1", "mp2", "mp3"] {
         fs::remove_dir_all(dir.path().join(wiped).join("@ais")).unwrap();
         check(&node, 0..24);
@@ -165,10 +171,7 @@ fn listed_names(node: &Node) -> usize {
 fn a_damaged_copy_is_never_sent_and_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let all = ["mp1", "mp2"];
-    let mut node = Node::serving(dir.path(), &all);
-    keep(&node, 2);
-    fill(&node, 0..12);
-    files(&node, &all, 24);
+    let mut node = with_copies(dir.path(), &all, 12);
     let spoil = |mountpath: &str, n: usize| spoil(dir.path(), mountpath, n);
     let is_whole =
         |mountpath: &str, n: usize| fs::read(file(dir.path(), mountpath, n)).is_ok_and(|got| got == body(n));
@@ -201,10 +204,7 @@ fn a_damaged_copy_is_never_sent_and_made_again() {
 fn an_object_is_copied_from_its_good_copy() {
     let dir = tempfile::tempdir().unwrap();
     let all = ["mp1", "mp2"];
-    let mut node = Node::serving(dir.path(), &all);
-    keep(&node, 2);
-    fill(&node, 0..12);
-    files(&node, &all, 24);
+    let mut node = with_copies(dir.path(), &all, 12);
     node.stop();
     // Some of these are what a copy reads first.
     let names = [3, 4, 5, 9, 10, 11];

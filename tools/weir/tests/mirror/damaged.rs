@@ -6,10 +6,7 @@ use super::*;
 fn an_object_of_which_no_copy_can_be_opened_is_not_absent() {
     let dir = tempfile::tempdir().unwrap();
     let all = ["mp1", "mp2"];
-    let mut node = Node::serving(dir.path(), &all);
-    keep(&node, 2);
-    fill(&node, 0..12);
-    files(&node, &all, 24);
+    let mut node = with_copies(dir.path(), &all, 12);
     node.stop();
     // No journal has these.
     let names = [4, 5, 10, 11];
