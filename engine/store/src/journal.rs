@@ -4,14 +4,14 @@
 //! filed and the whole file system was synced since; until then a crash finds the change here. It knows nothing of
 //! names on the disk: what to append and how to file is the committer's.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 use weir_types::limits::{COMMIT_BATCH_MAX, JOURNAL_BATCH_BYTES_MAX, JOURNAL_SEGMENT_NAMES_MAX};
 
 use crate::object::read_full;
-use crate::{Buffer, Disk, DiskError, DiskErrorKind, DiskPath, layout};
+use crate::{Buffer, CommitId, Disk, DiskError, DiskErrorKind, DiskPath, layout};
 
 mod backlog;
 mod format;
@@ -45,8 +45,8 @@ struct Segment<F> {
     bytes: u64,
     /// The number of its present use.
     number: u64,
-    /// Names that have entries in it which count.
-    names: HashSet<Arc<Key>>,
+    /// Names that have entries in it which count, and the object that the last one of each makes; `None`: it is removed.
+    names: HashMap<Arc<Key>, Option<CommitId>>,
 }
 
 /// What the segment is doing that is not in use.
@@ -210,7 +210,7 @@ impl<D: Disk> Journal<D> {
             };
             write_header(&disk, &file, uses).await?;
             if let Some(slot) = segments.get_mut(which) {
-                *slot = Some(Segment { file, bytes, number: uses, names: HashSet::new() });
+                *slot = Some(Segment { file, bytes, number: uses, names: HashMap::new() });
             }
             uses += 1;
         }
@@ -302,17 +302,25 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// Notes that a name has an entry in the segment in use.
-    pub(crate) fn note_live(&mut self, key: &Arc<Key>) {
+    /// Notes that a name has an entry in the segment in use, and the object that it makes; `None`: a removal.
+    pub(crate) fn note_live(&mut self, key: &Arc<Key>, made: Option<CommitId>) {
         let names = &mut self.segment().names;
-        if !names.contains(key) {
-            names.insert(key.clone());
+        match names.get_mut(key) {
+            Some(last) => *last = made,
+            None => drop(names.insert(key.clone(), made)),
         }
+    }
+
+    /// The object of the name that a crash would bring back, whatever its file has become.
+    pub(crate) fn revived(&self, key: &Key) -> Option<CommitId> {
+        let [first, second] = &self.segments;
+        let (newer, older) = if self.active == 0 { (first, second) } else { (second, first) };
+        newer.names.get(key).or_else(|| older.names.get(key)).copied().flatten()
     }
 
     /// Whether a crash would find an entry of the name: its file may not be durable.
     pub(crate) fn is_live(&self, key: &Key) -> bool {
-        self.segments.iter().any(|s| s.names.contains(key))
+        self.segments.iter().any(|s| s.names.contains_key(key))
     }
 
     /// Whether a crash would find entries at all.

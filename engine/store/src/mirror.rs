@@ -240,10 +240,11 @@ impl<H> Copies<'_, H> {
     {
         let seen = self.look().await?;
         let present = seen.best().map(|(_, record)| record.clone());
-        if seen.0.iter().all(Here::is_absent) {
-            return Err(self.absent().into());
+        // Their committers hear of it even then: a journal may still have what files have lost.
+        let absent = seen.0.iter().all(Here::is_absent);
+        if !absent {
+            terms.check(self.bucket, self.name, present.as_deref())?;
         }
-        terms.check(self.bucket, self.name, present.as_deref())?;
         let together = self.together(&Attrs::default(), present.as_deref(), now_ns);
         let of = |at: usize| seen.of(at).map(|record| record.commit);
         // Where none was seen as well: one may be on its way that was given up on when its committer had it already.
@@ -257,6 +258,7 @@ impl<H> Copies<'_, H> {
             return match self.holder_at(0)?.change_together(last, together, now_ns).await {
                 Err(error) if !H::refusal(&error).is_some_and(StoreError::is_not_found) => Err(error),
                 Ok(Outcome::Misplaced(_) | Outcome::HasCopies(_)) => Ok(None),
+                _ if absent => Err(self.absent().into()),
                 _ => Ok(Some(Outcome::Deleted(present))),
             };
         }

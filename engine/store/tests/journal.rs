@@ -164,3 +164,26 @@ fn a_refusal_is_told_after_the_change_that_it_is_for() {
     block_on(n.committer.execute(batch));
     assert_eq!(*told.lock().unwrap(), [(0, true), (1, false)]);
 }
+
+#[test]
+fn a_removal_of_what_the_disk_has_lost_holds() {
+    use weir_store::{Disk as _, DiskPath};
+    for crash in Crash::ALL {
+        let mut n = Node::fresh_journaled();
+        n.put("b", "x", b"one").unwrap();
+        n.put("b", "y", b"two").unwrap();
+        while block_on(n.committer.file_some(64)) {}
+        let path = |n: &str| DiskPath::root().join_all(format!("@ais/b/%ob/{n}")).unwrap();
+        for lost in ["x", "y"] {
+            block_on(n.disk.unlink(&path(lost))).unwrap();
+        }
+        let before = n.disk.calls();
+        assert!(matches!(n.delete("b", "x"), Err(StoreError::NotFound { .. })));
+        let first = n.disk.calls() - before;
+        assert!(matches!(n.delete("b", "x"), Err(StoreError::NotFound { .. })));
+        assert!(n.disk.calls() - before < 2 * first, "the second removal wrote, too");
+        let n = n.restart(crash, if crash.is_power_loss() { 2 } else { 1 });
+        assert_eq!(n.content("b", "x"), None, "{crash:?}");
+        assert_eq!(n.content("b", "y").as_deref(), Some(&b"two"[..]), "the journal still had it, {crash:?}");
+    }
+}

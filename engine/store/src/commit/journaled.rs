@@ -42,7 +42,7 @@ struct Planned<F> {
     content: Option<Arc<[u8]>>,
     commit: CommitId,
     on_disk: OnDisk,
-    outcome: Option<Outcome<F>>,
+    outcome: Option<Result<Outcome<F>, StoreError>>,
     reply: Option<Reply<F>>,
 }
 
@@ -192,6 +192,7 @@ impl<D: Disk> Committer<D> {
             let (bucket, name) = (&p.key.0, &p.key.1);
             let content = p.content.as_ref().map_or(0, |c| c.len());
             let bytes = UNFILED_OVERHEAD_BYTES + name.as_str().len() + p.encoded.len() + content;
+            let made = p.record.as_ref().map(|record| record.commit);
             let (state, listed) = match (p.record, p.content) {
                 (Some(record), Some(content)) => (Unfiled::Put { record, content }, Some(p.encoded)),
                 _ => (Unfiled::Deleted, None),
@@ -200,7 +201,7 @@ impl<D: Disk> Committer<D> {
             mountpath.index.set(bucket, name, listed);
             if let Some(journal) = &mut self.journal {
                 journal.backlog.enter(&p.key, p.on_disk, bytes);
-                journal.note_live(&p.key);
+                journal.note_live(&p.key, made);
             }
             answers.push((p.reply, p.outcome));
         }
@@ -210,7 +211,7 @@ impl<D: Disk> Committer<D> {
         slots.iter().for_each(|slot| mountpath.generations.end(*slot));
         for (reply, outcome) in answers {
             if let (Some(reply), Some(outcome)) = (reply, outcome) {
-                reply(Ok(outcome));
+                reply(outcome);
             }
         }
     }
@@ -274,7 +275,7 @@ impl<D: Disk> Committer<D> {
         };
         plan.content = Some(content);
         let replaced_bytes = present.map(|p| p.size);
-        plan.outcome = Some(Outcome::Committed(Committed { record, replaced_bytes }));
+        plan.outcome = Some(Ok(Outcome::Committed(Committed { record, replaced_bytes })));
         Ok(plan)
     }
 
@@ -293,7 +294,16 @@ impl<D: Disk> Committer<D> {
             if matches!(before.on_disk, OnDisk::Absent) {
                 self.mountpath().note_absent(&bucket, &name);
             }
-            return Err(StoreError::NotFound { bucket, name }.into());
+            let absent = StoreError::NotFound { bucket, name };
+            let revived = self.journal.as_ref().and_then(|j| j.revived(&plan.key));
+            if revived.is_none_or(|commit| terms.if_commit.is_some_and(|only| only != commit)) {
+                return Err(absent.into());
+            }
+            // Its file went by no change of ours: a crash would file it again from the journal.
+            plan.on_disk = before.on_disk;
+            plan.commit = self.mountpath().next_commit();
+            plan.outcome = Some(Err(absent));
+            return Ok(plan);
         }
         // Who removes what is of a certain commit moves names, and knows of the copies.
         if alone && terms.if_commit.is_none() && before.record.as_ref().is_some_and(|p| p.copies > 1) {
@@ -310,7 +320,7 @@ impl<D: Disk> Committer<D> {
         plan.durable |= matches!(&before.on_disk, OnDisk::At { path, .. } if path.is_within(&named));
         plan.on_disk = before.on_disk;
         plan.commit = self.mountpath().next_commit();
-        plan.outcome = Some(Outcome::Deleted(before.record));
+        plan.outcome = Some(Ok(Outcome::Deleted(before.record)));
         Ok(plan)
     }
 

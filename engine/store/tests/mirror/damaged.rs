@@ -33,3 +33,20 @@ fn an_object_of_which_no_copy_can_be_opened_is_not_absent() {
         assert_eq!(holder(&disks).unwrap(), None);
     }
 }
+
+#[test]
+fn a_removal_holds_where_a_disk_lost_its_files() {
+    for lost in [&[0][..], &[1], &[0, 1]] {
+        let disks = Disks::healthy(2);
+        disks.put("a", b"small enough for the journal", Terms::default(), 2).unwrap();
+        for at in lost {
+            let mut node = disks.0[*at].node.borrow_mut();
+            while block_on(node.committer.file_some(64)) {}
+            block_on(node.disk.unlink(&path("a"))).unwrap();
+        }
+        assert_eq!(disks.delete("a", 2).is_ok(), lost.len() == 1);
+        let disks = disks.crash(Crash::Kept, 3);
+        disks.even("a", 2).unwrap();
+        assert!(disks.0.iter().all(|end| end.record("a").is_none()), "lost at {lost:?}");
+    }
+}
