@@ -13,6 +13,7 @@ mod cold;
 mod committer;
 mod conn;
 mod copies;
+mod custom;
 mod disk;
 mod disks;
 mod drain;

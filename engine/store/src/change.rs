@@ -37,8 +37,11 @@ pub struct Terms {
     pub if_modified_since_ns: Option<u64>,
     /// Size in bytes that the object must have.
     pub if_size: Option<u64>,
-    /// The object is that of this commit: nothing has changed it since.
+    /// The object is that of this commit: nothing has changed it since. A removal with it is a move's: it is the node's own, and
+    /// makes no name of a bucket go.
     pub if_commit: Option<CommitId>,
+    /// The same of a client's change.
+    pub if_unchanged: Option<CommitId>,
 }
 
 impl Terms {
@@ -47,7 +50,13 @@ impl Terms {
         *self == Self::default()
     }
 
-    /// Checks them against the present object. `If-Match`, `if_size` and `if_commit` of an absent object give `NotFound`.
+    /// The commits that the object must be of.
+    pub(crate) fn commits(&self) -> impl Iterator<Item = CommitId> {
+        self.if_commit.into_iter().chain(self.if_unchanged)
+    }
+
+    /// Checks them against the present object. `If-Match`, `if_size`, `if_commit` and `if_unchanged` of an absent
+    /// object give `NotFound`.
     pub fn check(
         &self,
         bucket: &Bucket,
@@ -56,7 +65,7 @@ impl Terms {
     ) -> Result<(), StoreError> {
         let got = || present.map_or_else(|| "(absent)".to_owned(), Record::etag_text);
         let refuse = |what| Err(StoreError::Precondition { what, name: name.clone(), got: got() });
-        let needed = self.if_match.is_some() || self.if_size.is_some() || self.if_commit.is_some();
+        let needed = self.if_match.is_some() || self.if_size.is_some() || self.commits().next().is_some();
         if present.is_none() && needed {
             return Err(StoreError::NotFound { bucket: bucket.clone(), name: name.clone() });
         }
@@ -77,7 +86,7 @@ impl Terms {
         if self.if_size.is_some_and(|size| size != record.size) {
             return refuse("size condition");
         }
-        if self.if_commit.is_some_and(|commit| commit != record.commit) {
+        if self.commits().any(|commit| commit != record.commit) {
             return refuse("commit ID");
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Writing: PUT, copy, rename, DELETE, evict, PATCH.
 
 use weir_ais::{AisError, Cname, DeleteAction, PostAction, PutHeaders, custom_patch};
-use weir_store::{Attrs, Change, CustomChange, Expected, Terms};
+use weir_store::{Attrs, Change, CustomChange, Expected, Record, StoreError, Terms};
 use weir_types::{Access, Bucket, Checksum, ObjectName};
 
 use super::Ais;
@@ -18,7 +18,10 @@ use crate::relay::{Payload, Relay, have_copied};
 use crate::serve::Handled;
 use crate::shard::Side;
 use crate::source::Source;
-use crate::{Op, put, reserved};
+use crate::{Op, custom, put, reserved};
+
+/// Writes to the old name that may come between its copy and its removal.
+const RENAME_TRIES: u32 = 8;
 
 impl Ais<'_, '_> {
     pub(super) async fn put(
@@ -155,20 +158,25 @@ impl Ais<'_, '_> {
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
         let named = |failure| about(failure, &self.node(), &place.bucket, &place.name);
-        let mut custom = custom_patch(&self.message(conn, body).await?)?;
+        let custom = custom_patch(&self.message(conn, body).await?)?;
         reserved::refuse(&custom).map_err(reserved_key)?;
         if replace {
-            let record = crate::get::head(shard, place).await.map_err(|e| named(e.into()))?;
-            reserved::carry_over(&record.custom, &mut custom).map_err(AisError::Custom)?;
+            let with_own = |record: &Record| {
+                let mut custom = custom.clone();
+                reserved::carry_over(&record.custom, &mut custom)?;
+                Ok(custom)
+            };
+            custom::replace(shard, place, with_own).await.map_err(named)?;
+        } else {
+            let change = Change::SetCustom {
+                bucket: place.bucket.clone(),
+                name: place.name.clone(),
+                change: CustomChange::Merge(custom),
+                terms: Terms::default(),
+                durability: place.durability(),
+            };
+            place.change(shard, change).await.map_err(|e| named(e.into()))?;
         }
-        let change = Change::SetCustom {
-            bucket: place.bucket.clone(),
-            name: place.name.clone(),
-            change: if replace { CustomChange::Replace(custom) } else { CustomChange::Merge(custom) },
-            terms: Terms::default(),
-            durability: place.durability(),
-        };
-        place.change(shard, change).await.map_err(|e| named(e.into()))?;
         self.answer(conn, Op::Put, Answer::new(200)).await
     }
 
@@ -203,24 +211,35 @@ impl Ais<'_, '_> {
         }
     }
 
-    /// The new name first, then the old one goes: a crash between leaves both, never neither.
+    /// The new name first, then the old one goes: a crash between leaves both, never neither. What was written to the old name
+    /// meanwhile is copied, too, before it goes.
     async fn rename(&self, conn: &mut Conn, from: &Place, name: &ObjectName) -> Result<Handled, Refusal> {
-        if from.name != *name {
+        let named = |failure| about(failure, &self.node(), &from.bucket, &from.name);
+        let mut tries = if from.name == *name { 0..0 } else { 0..RENAME_TRIES };
+        while tries.next().is_some() {
+            let shard = self.request.shard;
+            let copied = crate::get::head(shard, from).await.map_err(|e| named(e.into()))?.commit;
             match self.locate(&from.bucket, name, Access::PUT).await? {
                 Located::Here(to) => self.copy_to(from, &to).await?,
                 Located::There(there) => {
                     let object = (&from.bucket, &from.name);
                     let to = (&from.bucket, name);
-                    have_copied(self.request.shard, &self.grant, &there, object, to, None).await?;
+                    have_copied(shard, &self.grant, &there, object, to, None).await?;
                 }
             }
             let change = Change::Delete {
                 bucket: from.bucket.clone(),
                 name: from.name.clone(),
-                terms: Terms::default(),
+                terms: Terms { if_unchanged: Some(copied), ..Terms::default() },
                 durability: from.durability(),
             };
-            from.change(self.request.shard, change).await.map_err(Failure::from)?;
+            match from.change(shard, change).await.map_err(Failure::from) {
+                Err(Failure::Store(StoreError::Precondition { .. })) if !tries.is_empty() => {}
+                removed => {
+                    removed?;
+                    break;
+                }
+            }
         }
         self.answer(conn, Op::Copy, Answer::new(200)).await
     }

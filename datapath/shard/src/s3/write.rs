@@ -5,7 +5,7 @@ use weir_s3::attrs::checksum_headers;
 use weir_s3::body::BodyPlan;
 use weir_s3::op::{DeleteObject, PutObject};
 use weir_s3::tags::Tags;
-use weir_store::{Change, CustomChange, Expected, Terms};
+use weir_store::{Change, Expected, Record};
 use weir_types::ChecksumKind;
 
 use super::S3;
@@ -17,7 +17,7 @@ use crate::conn::Conn;
 use crate::fail::Failure;
 use crate::place::Place;
 use crate::serve::Handled;
-use crate::{Op, put, reserved};
+use crate::{Op, custom, put, reserved};
 
 /// Tags of one object.
 const OBJECT_TAGS_MAX: usize = 10;
@@ -99,24 +99,20 @@ impl S3<'_, '_> {
         status: u16,
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
-        let record = crate::get::head(shard, place).await?;
-        let mut custom = record.custom.clone();
-        custom.remove(reserved::TAGS);
-        if let Some(tags) = tags.filter(|t| !t.is_empty())
-            && custom.set(reserved::TAGS, tags.to_text()).is_err()
-        {
-            // Checksums of parts are a courtesy that gives way.
-            custom.remove(reserved::PART_CHECKSUMS);
-            custom.set(reserved::TAGS, tags.to_text()).map_err(weir_store::StoreError::from)?;
-        }
-        let change = Change::SetCustom {
-            bucket: place.bucket.clone(),
-            name: place.name.clone(),
-            change: CustomChange::Replace(custom),
-            terms: Terms::default(),
-            durability: place.durability(),
+        let tags = tags.filter(|t| !t.is_empty()).map(|t| t.to_text());
+        let with_tags = |record: &Record| {
+            let mut custom = record.custom.clone();
+            custom.remove(reserved::TAGS);
+            if let Some(tags) = &tags
+                && custom.set(reserved::TAGS, tags.clone()).is_err()
+            {
+                // Checksums of parts are a courtesy that gives way.
+                custom.remove(reserved::PART_CHECKSUMS);
+                custom.set(reserved::TAGS, tags.clone())?;
+            }
+            Ok(custom)
         };
-        place.change(shard, change).await.map_err(Failure::from)?;
+        custom::replace(shard, place, with_tags).await?;
         self.answer(conn, Op::Head, Answer::new(status)).await
     }
 

@@ -296,7 +296,7 @@ impl<D: Disk> Committer<D> {
             }
             let absent = StoreError::NotFound { bucket, name };
             let revived = self.journal.as_ref().and_then(|j| j.revived(&plan.key));
-            if revived.is_none_or(|commit| terms.if_commit.is_some_and(|only| only != commit)) {
+            if revived.is_none_or(|commit| terms.commits().any(|only| only != commit)) {
                 return Err(absent.into());
             }
             // Its file went by no change of ours: a crash would file it again from the journal.
