@@ -171,6 +171,7 @@ fn a_flush_makes_what_its_handle_stands_for_or_nothing() {
     assert_eq!(log.seen().as_deref(), Some(&b"1234"[..]));
     // The answer to the flush was lost.
     log.flush(&last);
+    assert_eq!(log.ask("flush", &first, "", b""), 404, "a flush of another handle, when the upload was done");
     assert_eq!(log.client.ask(&format!("HEAD {}", log.target), "", b""), 200);
     assert_eq!(log.client.field("ais-version"), Some("1"));
     log.put("", b"another");

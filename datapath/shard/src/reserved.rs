@@ -14,6 +14,8 @@ pub(crate) const PART_CHECKSUMS: &str = "weir.part-checksums";
 pub(crate) const UPLOAD_CHECKSUM: &str = "weir.upload-checksum";
 /// Of an upload that appends to an object: how many of its parts are the object as it was.
 pub(crate) const APPEND: &str = "weir.append";
+/// Of an object that an append was flushed to: what of it was acknowledged.
+pub(crate) const APPENDED: &str = "weir.appended";
 
 /// The value of a reserved key.
 pub(crate) fn value<'c>(custom: &'c CustomMeta, key: &str) -> Option<&'c str> {
@@ -42,7 +44,7 @@ pub(crate) fn carry_over(from: &CustomMeta, to: &mut CustomMeta) -> Result<(), w
 /// What stays of an object's metadata when its content becomes another.
 pub(crate) fn without_content(custom: &CustomMeta) -> CustomMeta {
     let mut out = custom.clone();
-    [CHECKSUM, PART_CHECKSUMS].into_iter().for_each(|key| out.remove(key));
+    [CHECKSUM, PART_CHECKSUMS, APPENDED].into_iter().for_each(|key| out.remove(key));
     out
 }
 

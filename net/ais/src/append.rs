@@ -39,6 +39,11 @@ impl AppendHandle {
         Self { parts: self.parts.saturating_add(1), digest, ..self.clone() }
     }
 
+    /// What was acknowledged, whoever answered: of one upload, two handles that say the same stand for the same bytes.
+    pub fn acknowledged(&self) -> String {
+        format!("{}|{:016x}", self.parts, self.digest)
+    }
+
     /// Reads the four parts.
     pub fn parse(text: &str) -> Result<Self, AisError> {
         Self::read(text).ok_or_else(|| {
@@ -61,8 +66,7 @@ impl AppendHandle {
 
 impl fmt::Display for AppendHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, upload, parts, digest } = self;
-        write!(f, "{node}|{upload}|{parts}|{digest:016x}")
+        write!(f, "{}|{}|{}", self.node, self.upload, self.acknowledged())
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! What there is to know between two requests stands in the handle: how many parts were acknowledged, and a digest of
 //! what is in them. So **a flush makes what its client was told is appended, or nothing**: an append that was sent
-//! again takes the place of its first try, and what several clients did with one handle is refused.
+//! again takes the place of its first try, and what several clients did with one handle is refused. The object keeps what was
+//! flushed, so that a flush which is sent again, its first answer lost, is told from one of another handle.
 
 use weir_ais::headers::names::APPEND_HANDLE;
 use weir_ais::{AisError, AppendHandle, PutHeaders};
@@ -106,9 +107,12 @@ impl Ais<'_, '_> {
             .iter()
             .map(|part| PartChoice { number: part.number, etag: Some(part.record.etag_text()) })
             .collect();
+        let prepared =
+            uploads::assemble(shard, place, &handle.upload, choice, Seams::Forgotten).await.map_err(named)?;
+        let mut attrs = attrs_now(self, place).await.map_err(named)?;
+        // Where a client's own metadata leaves no room, a second try is told that there is no such append.
+        let _ = attrs.custom.set(reserved::APPENDED, handle.acknowledged());
         let id = handle.upload;
-        let prepared = uploads::assemble(shard, place, &id, choice, Seams::Forgotten).await.map_err(named)?;
-        let attrs = attrs_now(self, place).await.map_err(named)?;
         put::commit(shard, place, prepared, attrs, Terms::default(), Some(id)).await.map_err(named)?;
         self.answer(conn, Op::Put, Answer::new(200)).await
     }
@@ -187,7 +191,10 @@ impl Ais<'_, '_> {
 
     async fn is_flushed(&self, place: &Place, handle: &AppendHandle) -> bool {
         let record = get::head(self.request.shard, place).await;
-        record.is_ok_and(|record| record.upload.as_ref() == Some(&handle.upload))
+        record.is_ok_and(|record| {
+            let flushed = reserved::value(&record.custom, reserved::APPENDED);
+            record.upload.as_ref() == Some(&handle.upload) && flushed == Some(&handle.acknowledged())
+        })
     }
 }
 
