@@ -96,6 +96,8 @@ struct OwnJobs {
 struct Begun {
     /// What for.
     of: Option<u64>,
+    /// The last mark that it was to see to: nobody who stopped it meant those that came after.
+    mark: u64,
     /// When it was last seen at work.
     at: Option<Instant>,
     /// Before it is begun again for the same.
@@ -108,8 +110,8 @@ struct Begun {
 
 impl Begun {
     /// Begins a job where none like it runs, nobody has stopped the last one, and it has rested.
-    async fn tend(&mut self, core: &Core, view: &ClusterView, of: u64, order: JobOrder) {
-        let Some(id) = self.next(&view.jobs, of, &order) else { return };
+    async fn tend(&mut self, core: &Core, view: &ClusterView, of: u64, mark: u64, order: JobOrder) {
+        let Some(id) = self.next(&view.jobs, of, mark, &order) else { return };
         match start_as(core, id, order).await {
             Ok(()) => self.begin(of),
             Err(error) => {
@@ -121,17 +123,19 @@ impl Begun {
 
     /// The ID of the job that is to begin now, if one is. What is asked for again keeps its ID: of one that was agreed on
     /// without a word of it, a second is not begun.
-    fn next(&mut self, jobs: &Jobs, of: u64, order: &JobOrder) -> Option<JobId> {
+    fn next(&mut self, jobs: &Jobs, of: u64, mark: u64, order: &JobOrder) -> Option<JobId> {
         if let Some((_, asked_of)) = self.asked.take_if(|(id, _)| jobs.get(id.as_str()).is_some()) {
             self.begin(asked_of);
         }
         let like = || jobs.iter().filter(|job| job.order == *order);
         if like().any(|job| job.runs()) {
+            self.mark = mark;
             self.goes_on();
             return None;
         }
         let last = like().max_by_key(|job| job.started_ns);
-        let was_stopped = self.of == Some(of) && last.is_some_and(|job| job.stopped.is_some());
+        let is_same = self.of == Some(of) && self.mark == mark;
+        let was_stopped = is_same && last.is_some_and(|job| job.stopped.is_some());
         let waits = self.not_before.is_some_and(|then| runtime::now() < then);
         if was_stopped || waits || !self.is_due(of) {
             return None;
@@ -139,6 +143,7 @@ impl Begun {
         let again = self.asked.take().filter(|(_, asked_of)| *asked_of == of);
         let id = again.map_or_else(|| JobId::generate(runtime::random()), |(id, _)| id);
         self.asked = Some((id.clone(), of));
+        self.mark = mark;
         Some(id)
     }
 
@@ -206,11 +211,13 @@ impl Core {
         let OwnJobs { resilvers, evenings } = jobs;
         if let Some(set) = self.backend.wants_resilver() {
             let order = JobOrder::Resilver { target: own.clone() };
-            resilvers.tend(self, view, set, order).await;
+            resilvers.tend(self, view, set, set, order).await;
         }
         if let Some(mark) = self.backend.uneven().filter(|_| self.raft.lease().holds(runtime::now())) {
             match view.bmd.iter().any(|(_, info)| info.props.copies() > 1) {
-                true => evenings.tend(self, view, 0, JobOrder::EvenCopies { target: own.clone() }).await,
+                true => {
+                    evenings.tend(self, view, 0, mark, JobOrder::EvenCopies { target: own.clone() }).await
+                }
                 false => self.backend.seen_to(mark),
             }
         }
@@ -239,7 +246,7 @@ impl Core {
             match &job.order {
                 _ if job.stopped.is_some() => {}
                 JobOrder::RemoveObjects { bucket, bid, selection } => {
-                    remove::objects(self, bucket, *bid, selection, job.started_ns, progress).await;
+                    remove::objects(self, job, bucket, *bid, selection, progress).await;
                 }
                 JobOrder::CopyObjects(order) => copy::objects(self, job, order, progress).await,
                 JobOrder::Rebalance { version } => rebalance::objects(self, *version, progress).await,
@@ -308,12 +315,12 @@ mod tests {
     #[test]
     fn what_was_refused_is_asked_for_later_and_as_the_same_job() {
         let ((_, order), jobs, mut begun) = (resilver(), Jobs::default(), Begun::default());
-        let first = begun.next(&jobs, 1, &order).unwrap();
+        let first = begun.next(&jobs, 1, 1, &order).unwrap();
         begun.not_before = Some(runtime::now() + ASK_AGAIN);
-        assert_eq!(begun.next(&jobs, 1, &order), None);
+        assert_eq!(begun.next(&jobs, 1, 1, &order), None);
         begun.not_before = begun.not_before.and_then(|then| then.checked_sub(ASK_AGAIN));
-        assert_eq!(begun.next(&jobs, 1, &order), Some(first.clone()));
-        assert!(begun.next(&jobs, 2, &order).is_some_and(|id| id != first), "another set is another job");
+        assert_eq!(begun.next(&jobs, 1, 1, &order), Some(first.clone()));
+        assert!(begun.next(&jobs, 2, 2, &order).is_some_and(|id| id != first), "another set is another job");
         begun.begin(2);
         assert!(begun.not_before.is_none() && begun.asked.is_none());
     }
@@ -321,14 +328,28 @@ mod tests {
     #[test]
     fn what_was_agreed_on_without_a_word_of_it_counts_as_begun() {
         let ((target, order), mut jobs, mut begun) = (resilver(), Jobs::default(), Begun::default());
-        let id = begun.next(&jobs, 1, &order).unwrap();
+        let id = begun.next(&jobs, 1, 1, &order).unwrap();
         begun.not_before = Some(runtime::now() + ASK_AGAIN);
         jobs.start(id.clone(), order.clone(), 5, vec![target.clone()]);
-        assert_eq!(begun.next(&jobs, 1, &order), None, "it runs");
+        assert_eq!(begun.next(&jobs, 1, 1, &order), None, "it runs");
         jobs.end_part(&id, &target, Done::default(), 6);
-        assert_eq!(begun.next(&jobs, 1, &order), None, "it rests");
+        assert_eq!(begun.next(&jobs, 1, 1, &order), None, "it rests");
         assert_eq!((begun.of, begun.rest), (Some(1), BEGIN_AGAIN[0]));
-        assert!(begun.next(&jobs, 2, &order).is_some_and(|next| next != id));
+        assert!(begun.next(&jobs, 2, 2, &order).is_some_and(|next| next != id));
+    }
+
+    #[test]
+    fn who_stops_a_job_stops_what_it_was_for_then() {
+        let ((target, order), mut jobs, mut begun) = (resilver(), Jobs::default(), Begun::default());
+        let id = begun.next(&jobs, 0, 3, &order).unwrap();
+        begun.begin(0);
+        jobs.start(id.clone(), order.clone(), 5, vec![target.clone()]);
+        assert_eq!(begun.next(&jobs, 0, 4, &order), None, "it runs, and sees to what came meanwhile");
+        jobs.stop(&id, "asked to");
+        jobs.end_part(&id, &target, Done::default(), 6);
+        begun.at = begun.at.and_then(|at| at.checked_sub(begun.rest));
+        assert_eq!(begun.next(&jobs, 0, 4, &order), None, "it was stopped");
+        assert!(begun.next(&jobs, 0, 5, &order).is_some_and(|next| next != id));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Removing objects: names that are given, names by number, or all under a prefix. Each target removes those it owns; one that
-//! is not there is no error, so that the part can be done again from its beginning.
+//! Removing objects: names that are given, names by number, or all under a prefix. Each target removes those that it owned when
+//! the job began, wherever they are by then; one that is not there is no error, so that the part can be done again from its
+//! beginning.
 
 use futures_util::{StreamExt, stream};
-use weir_cluster::Selection;
+use weir_cluster::{ClusterView, Job, Selection, hrw};
 use weir_store::{ListQuery, Terms};
 use weir_types::{Bucket, ObjectName, Template};
 
@@ -10,7 +11,7 @@ use super::Progress;
 use super::over::{AGAIN, PAGE, Paged, is_at_rest, is_there, paged, passes, turns};
 use crate::BackendError;
 use crate::core::Core;
-use crate::{gather, runtime};
+use crate::{ControlError, gather, runtime};
 
 /// Removals under way together: enough to fill a committer's batch.
 const TOGETHER_MAX: usize = 64;
@@ -18,13 +19,13 @@ const TOGETHER_MAX: usize = 64;
 /// Does this target's part.
 pub(super) async fn objects(
     core: &Core,
+    job: &Job,
     bucket: &Bucket,
     bid: u64,
     selection: &Selection,
-    begun_ns: u64,
     progress: &Progress,
 ) {
-    let work = Work { core, bucket, bid, progress };
+    let work = Work { core, job, bucket, bid, progress };
     match selection {
         Selection::Names(names) => work.names(names.iter().cloned()).await,
         Selection::Template(text) => match Template::parse(text) {
@@ -32,19 +33,33 @@ pub(super) async fn objects(
             None => progress.fail(format!("{text:?}: no template")),
         },
         Selection::Prefix(prefix) => {
-            let moving = core.view().is_ok_and(|view| view.moving.is_some());
+            let Ok(begun) = core.view() else { return };
             work.under(prefix, u64::MAX).await;
-            if moving {
-                // What was on its way here may have come behind the walk's back; what was made since the job began stays.
-                work.await_rest().await;
-                work.under(prefix, begun_ns).await;
+            // What was on its way here may have come behind the walk's back; what was made since the job began stays.
+            let mut seen = begun.smap.version;
+            let mut moved = begun.moving.is_some();
+            while work.goes_on() && (moved || core.view().is_ok_and(|view| view.smap.version != seen)) {
+                seen = work.await_rest().await;
+                moved = false;
+                work.under(prefix, job.started_ns).await;
+            }
+            // Whoever has ended, or has no part, may have got what was still to be removed here.
+            if work.goes_on() && core.view().is_ok_and(|view| !has_same_owners(&view, job)) {
+                let why = "owners of objects changed meanwhile, so that something may be left: remove again";
+                progress.fail(why.into());
             }
         }
     }
 }
 
+/// Whether objects belong to those who did when the job began.
+fn has_same_owners(view: &ClusterView, job: &Job) -> bool {
+    view.smap.active_targets().map(|target| &target.id).eq(job.parts.keys())
+}
+
 struct Work<'w> {
     core: &'w Core,
+    job: &'w Job,
     bucket: &'w Bucket,
     bid: u64,
     progress: &'w Progress,
@@ -66,10 +81,13 @@ impl Work<'_> {
         stream::iter(objects).for_each_concurrent(TOGETHER_MAX, each).await;
     }
 
-    /// Waits until no object is on its way to its owner.
-    async fn await_rest(&self) {
-        while self.goes_on() && self.core.view().is_ok_and(|view| !is_at_rest(&view)) {
-            runtime::sleep(AGAIN).await;
+    /// Waits until no object is on its way to its owner; the version of the map that says so.
+    async fn await_rest(&self) -> u64 {
+        loop {
+            match self.core.view() {
+                Ok(view) if is_at_rest(&view) || !self.goes_on() => return view.smap.version,
+                _ => runtime::sleep(AGAIN).await,
+            }
         }
     }
 
@@ -102,7 +120,13 @@ impl Work<'_> {
         while self.goes_on() {
             let Ok(views) = self.core.raft.views() else { return };
             if !views.load().is_own(self.bucket, name.as_str()) {
-                return;
+                match self.remove_elsewhere(&views.load(), name).await {
+                    Ok(true) => return self.progress.count(bytes),
+                    Ok(false) => return,
+                    Err(error) if is_passing(&error) => runtime::sleep(AGAIN).await,
+                    Err(error) => return self.progress.fail(error.to_string()),
+                }
+                continue;
             }
             // While objects move: it is here before it goes.
             if let Err(error) = gather::own(self.core.backend.as_ref(), views, self.bucket, name).await {
@@ -125,5 +149,29 @@ impl Work<'_> {
                 Err(error) => return self.progress.fail(error.to_string()),
             }
         }
+    }
+    /// Removes what was this target's when the job began, and is another's by now: that one may have been over its own by then.
+    /// Copies of remote objects do not go along to new owners.
+    async fn remove_elsewhere(&self, view: &ClusterView, name: &ObjectName) -> Result<bool, ControlError> {
+        let digest = hrw::object_digest(self.bucket, name.as_str());
+        let owner = hrw::pick(self.job.parts.keys().map(|id| (id.digest(), id)), digest);
+        let was_own = owner.is_some_and(|owner| view.me.target.as_ref() == Some(owner));
+        if !was_own || self.bucket.provider.is_remote() {
+            return Ok(false);
+        }
+        let removal = vec![(name.clone(), Terms::default())];
+        match self.core.remove_objects(self.bucket, removal).await.pop() {
+            Some(Err(ControlError::Backend(BackendError::Store(error)))) if error.is_not_found() => Ok(false),
+            removed => removed.unwrap_or(Ok(false)),
+        }
+    }
+}
+
+/// Whether the same may go well shortly.
+fn is_passing(error: &ControlError) -> bool {
+    match error {
+        ControlError::NoAgreement(_) | ControlError::Overloaded => true,
+        ControlError::Backend(error) => passes(error),
+        _ => false,
     }
 }
