@@ -216,7 +216,7 @@ pub(super) async fn ask(
     let failed = |error| failed(there, error);
     let to = address(there).map_err(failed)?;
     let head = head_of(shard, grant, there, asked, &to.to_string()).map_err(|e| failed(e.into()))?;
-    let again = asked.method == Method::Get;
+    let again = matches!(asked.method, Method::Get | Method::Head);
     let asked = shard.links.ask(&shard.handle, to, &head, Some(answer_within()), again);
     let (link, reply) = while_here(shard, there, asked).await.map_err(failed)?;
     let reply = reply.ok_or_else(|| failed(HttpError::Reply("expected an answer").into()))?;
