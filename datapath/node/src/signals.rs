@@ -37,7 +37,9 @@ impl StopSignals {
 /// Asks this process to stop as an operator's signal would: it drains, then ends. Changes nothing about a stop under way: only
 /// an operator's second word ends the process at once.
 pub fn ask_to_stop() {
-    if ASKED.load(Ordering::SeqCst) {
+    // Of several who ask at once only the first raises the signal.
+    static RAISED: AtomicBool = AtomicBool::new(false);
+    if ASKED.load(Ordering::SeqCst) || RAISED.swap(true, Ordering::SeqCst) {
         return;
     }
     if let Err(error) = signal_hook::low_level::raise(SIGTERM) {
