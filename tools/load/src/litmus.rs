@@ -1,7 +1,7 @@
 //! The litmus profile: small objects, a working set that no memory holds, writes and reads mixed, on clusters of two sizes.
 //!
 //! The working set of a node is the greater of 60 % of its capacity and five times its memory. Each group of endpoints is one
-//! cluster; until nodes form clusters, its nodes stand side by side and names are spread over them by hash. The first phase
+//! cluster, or nodes that stand side by side: names are spread over them by hash, and redirects are followed. The first phase
 //! writes the set, the others mix writes and reads of it.
 
 use std::sync::Arc;
@@ -161,7 +161,7 @@ impl Litmus {
             );
         }
         notes.push(
-            "nodes stand side by side: names are spread over them by hash, and none knows of the others"
+            "names are spread over a group's nodes by hash; where those are one cluster, most are redirected"
                 .into(),
         );
         notes

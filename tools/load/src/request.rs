@@ -26,7 +26,7 @@ pub(crate) enum Ask {
     Put(u64),
     /// The same, but the body waits for the server's word.
     PutExpecting(u64),
-    /// To be told where to store; no body.
+    /// To be told where to store; no body, and refused by who would store it himself.
     PutNowhere,
 }
 
@@ -105,7 +105,13 @@ impl Requests {
             Ask::PutExpecting(size) => {
                 push(out, &format!("Content-Length: {size}\r\nExpect: 100-continue\r\n"));
             }
-            Ask::PutNowhere => push(out, "Content-Length: 0\r\n"),
+            Ask::PutNowhere => {
+                push(out, "Content-Length: 0\r\n");
+                if self.api == Api::Ais {
+                    // That of no body is 00000000.
+                    push(out, "ais-checksum-type: crc32c\r\nais-checksum-value: ffffffff\r\n");
+                }
+            }
         }
         push(out, "\r\n");
     }

@@ -47,6 +47,20 @@ enum Role {
     Takes,
     /// It says who does.
     Redirects,
+    /// It takes some, and says of others who does: a gateway that is a target, too.
+    TakesItsOwn,
+}
+
+impl Role {
+    /// After an object that it said of who takes it.
+    fn redirects(self) -> Self {
+        if matches!(self, Self::Takes | Self::TakesItsOwn) { Self::TakesItsOwn } else { Self::Redirects }
+    }
+
+    /// After an object that it took.
+    fn takes(self) -> Self {
+        if matches!(self, Self::Redirects | Self::TakesItsOwn) { Self::TakesItsOwn } else { Self::Takes }
+    }
 }
 
 /// What the connections of one thread share.
@@ -135,7 +149,7 @@ impl Slot {
             shared.requests.head(&mut self.head, &self.target, ask);
             let (mut conn, answer) = self.exchange(address).await?;
             if answer.is_redirect() {
-                role.inspect(|role| role.set(Role::Redirects));
+                role.inspect(|role| role.set(role.get().redirects()));
                 address = self.follow(conn, &answer).await?;
                 continue;
             }
@@ -181,24 +195,31 @@ impl Slot {
                 Some(Role::Unknown) => self.put_expecting(address, size).await?,
                 Some(Role::Redirects) => {
                     shared.requests.head(&mut self.head, &self.target, Ask::PutNowhere);
-                    let (conn, answer) = self.exchange(address).await?;
+                    let (mut conn, answer) = self.exchange(address).await?;
                     if answer.is_success() {
                         let message = "expected the redirect that came before, got success: an empty object is there now";
                         return Err(FailureKind::Redirect.with(message));
                     }
-                    (conn, answer)
+                    if answer.status == 400 {
+                        conn.body(answer.body, Sink::Nowhere).await?;
+                        self.keep(conn, &answer);
+                        role.inspect(|role| role.set(Role::TakesItsOwn));
+                        self.put_whole(address, size).await?
+                    } else {
+                        (conn, answer)
+                    }
                 }
-                Some(Role::Takes) | None => self.put_whole(address, size).await?,
+                Some(Role::Takes | Role::TakesItsOwn) | None => self.put_whole(address, size).await?,
             };
             if answer.is_redirect() {
-                role.inspect(|role| role.set(Role::Redirects));
+                role.inspect(|role| role.set(role.get().redirects()));
                 address = self.follow(conn, &answer).await?;
                 continue;
             }
             if !answer.is_success() {
                 return Err(self.refused(conn, &answer).await);
             }
-            role.inspect(|role| role.set(Role::Takes));
+            role.inspect(|role| role.set(role.get().takes()));
             let mut conn = conn;
             conn.body(answer.body, Sink::Nowhere).await?;
             self.keep(conn, &answer);
