@@ -108,6 +108,9 @@ fn encode_into(out: &mut String, text: &str, plus: Plus, is_path: bool) -> Resul
 
 /// A header value with runs of white space as one space.
 fn words_into(out: &mut String, value: &str) {
+    if !value.bytes().any(|b| matches!(b, b' ' | b'\t')) {
+        return out.push_str(value);
+    }
     let mut words = value.split([' ', '\t']).filter(|w| !w.is_empty());
     if let Some(first) = words.next() {
         out.push_str(first);

@@ -15,16 +15,14 @@ use crate::{Denied, Secret};
 pub(crate) struct AccessKeys {
     keys: Arc<HashMap<Arc<str>, Secret>>,
     region: Option<Arc<str>>,
-    cache: Mutex<VecDeque<SigningKey>>,
+    cache: Mutex<VecDeque<Arc<SigningKey>>>,
 }
 
 /// A key derived for one access key, day, region and service.
-#[derive(Clone)]
 pub(crate) struct SigningKey {
     id: Arc<str>,
     date: String,
     region: String,
-    cached: bool,
     /// HMAC keyed and ready for a message.
     pub(crate) mac: HmacSha256,
 }
@@ -60,8 +58,8 @@ impl AccessKeys {
     }
 
     /// The signing key for a scope, from the cache or derived.
-    pub(crate) fn signing_key(&self, id: &Arc<str>, secret: &Secret, scope: &Scope<'_>) -> SigningKey {
-        let known = |k: &&SigningKey| k.date == scope.date && k.region == scope.region && k.id == *id;
+    pub(crate) fn signing_key(&self, id: &Arc<str>, secret: &Secret, scope: &Scope<'_>) -> Arc<SigningKey> {
+        let known = |k: &&Arc<SigningKey>| k.date == scope.date && k.region == scope.region && k.id == *id;
         if let Some(found) = self.cache.lock().iter().find(known) {
             return found.clone();
         }
@@ -73,18 +71,18 @@ impl AccessKeys {
             mac = keyed(&mac.finalize().into_bytes());
         }
         let (date, region) = (scope.date.to_string(), scope.region.to_string());
-        SigningKey { id: id.clone(), date, region, cached: false, mac }
+        Arc::new(SigningKey { id: id.clone(), date, region, mac })
     }
 
     /// Keeps a key that has just verified a signature, the oldest making room. Keys of claims that fail are not kept,
     /// so that a stranger who knows an ID cannot wash the cache.
-    pub(crate) fn remember(&self, key: &SigningKey) {
-        if !key.cached {
-            let mut cache = self.cache.lock();
+    pub(crate) fn remember(&self, key: &Arc<SigningKey>) {
+        let mut cache = self.cache.lock();
+        if !cache.iter().any(|known| Arc::ptr_eq(known, key)) {
             if cache.len() >= SIGNING_KEYS_MAX {
                 cache.pop_front();
             }
-            cache.push_back(SigningKey { cached: true, ..key.clone() });
+            cache.push_back(key.clone());
         }
     }
 }
@@ -123,7 +121,9 @@ mod tests {
         keys.remember(&fresh);
         keys.remember(&derive("a", "r0"));
         assert_eq!(keys.cache.lock().len(), 1);
-        assert!(derive("a", "r0").cached && !derive("a", "r1").cached && !derive("b", "r0").cached);
+        let is_cached = |key: &Arc<SigningKey>| keys.cache.lock().iter().any(|known| Arc::ptr_eq(known, key));
+        assert!(is_cached(&derive("a", "r0")));
+        assert!(!is_cached(&derive("a", "r1")) && !is_cached(&derive("b", "r0")));
         assert_eq!(tag(&derive("a", "r0")), tag(&fresh));
         assert_ne!(tag(&derive("b", "r0")), tag(&fresh));
         for i in 0..3 * SIGNING_KEYS_MAX {

@@ -5,6 +5,8 @@ mod chunk;
 mod claim;
 mod keys;
 
+use std::borrow::Cow;
+
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use weir_http::{Head, QueryPairs};
@@ -65,7 +67,7 @@ pub(crate) fn admit_query(keys: &AccessKeys, head: &Head<'_>, now: u64) -> Resul
     let presigned = claim::Presigned::from_query(head.query)?;
     let seconds = date::parse_basic(&presigned.date)
         .ok_or(Denied::MalformedQuery("X-Amz-Date: expected a time as 20130524T000000Z"))?;
-    let stamp = Stamp { text: presigned.date.into_owned(), seconds };
+    let stamp = Stamp { text: presigned.date, seconds };
     // Most presigned requests do not sign their payload; one that names a digest or mode has signed that.
     let payload = only(head, "x-amz-content-sha256").map_err(|_| Denied::PayloadHash)?;
     let payload = payload.unwrap_or("UNSIGNED-PAYLOAD");
@@ -83,21 +85,21 @@ pub(crate) fn admit_query(keys: &AccessKeys, head: &Head<'_>, now: u64) -> Resul
 }
 
 /// When a request was signed: as it was written, which is what was signed, and in seconds since 1970.
-struct Stamp {
-    text: String,
+struct Stamp<'h> {
+    text: Cow<'h, str>,
     seconds: u64,
 }
 
 /// The time of a request signed in its header. `Date` counts only where `x-amz-date` is absent.
-fn stamp(head: &Head<'_>) -> Result<Stamp, Denied> {
+fn stamp<'h>(head: &Head<'h>) -> Result<Stamp<'h>, Denied> {
     const MALFORMED: Denied = Denied::Malformed("x-amz-date or Date is no time, or came twice");
     if let Some(text) = only(head, "x-amz-date").map_err(|_| MALFORMED)? {
         let seconds = date::parse_basic(text).ok_or(MALFORMED)?;
-        return Ok(Stamp { text: text.to_owned(), seconds });
+        return Ok(Stamp { text: text.into(), seconds });
     }
     let text = only(head, "date").map_err(|_| MALFORMED)?.ok_or(Denied::NoDate)?;
     let seconds = date::parse_http(text).or_else(|| date::parse_basic(text)).ok_or(MALFORMED)?;
-    Ok(Stamp { text: date::write_basic(seconds), seconds })
+    Ok(Stamp { text: date::write_basic(seconds).into(), seconds })
 }
 
 /// The steps common to both forms. The time is judged only for a request whose key is known, and before its signature,
@@ -106,7 +108,7 @@ fn admit(
     keys: &AccessKeys,
     head: &Head<'_>,
     claim: &Claim<'_>,
-    stamp: &Stamp,
+    stamp: &Stamp<'_>,
     payload: PayloadLine<'_>,
     mode: PayloadMode,
     timely: impl FnOnce(u64) -> Result<(), Denied>,
@@ -123,14 +125,15 @@ fn admit(
     let signing = keys.signing_key(id, secret, &claim.scope);
     let mut mac = signing.mac.clone();
     string_to_sign(&mut mac, "AWS4-HMAC-SHA256", &stamp.text, &claim.scope);
-    mac.update(hex::encode(hash).as_bytes());
+    mac.update(hex::Buffer::<32>::new().format(&hash).as_bytes());
     // Compared in constant time.
     mac.verify_slice(&claim.signature).map_err(|_| Denied::Signature)?;
     keys.remember(&signing);
 
     let body = match mode {
         PayloadMode::SignedChunks { trailer } => {
-            let signer = ChunkSigner::new(signing.mac, stamp.text.clone(), &claim.scope, claim.signature);
+            let (mac, stamp) = (signing.mac.clone(), stamp.text.to_string());
+            let signer = ChunkSigner::new(mac, stamp, &claim.scope, claim.signature);
             BodyRule::SignedChunks { signer: Box::new(signer), trailer }
         }
         other => other.unchained(),
