@@ -24,7 +24,7 @@ use crate::shifts;
 /// What an entry in memory is counted as, besides its bytes.
 const ENTRY_BYTES: usize = 1024;
 /// Entries that one sweep looks at: all of them are looked at within a second.
-const SWEEP_ENTRIES: usize = limits::OPEN_OBJECTS_MAX / 32;
+const SWEEP_ENTRIES: usize = limits::OPEN_OBJECTS_MAX / 8;
 
 /// Whose words the fields of an answer are in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -352,6 +352,8 @@ fn watch_stalls(handle: &Handle, index: usize, metrics: Arc<ShardMetrics>) {
     });
 }
 
+/// Between two looks at what is kept open, for which a shard wakes even where nothing happens.
+const HOUSEKEEPING_TICK: Duration = Duration::from_millis(100);
 /// Steps of a shard that take longer are stalls.
 const STALL_MIN: Duration = Duration::from_millis(2);
 /// A stall is logged at most this often; all are counted.
@@ -475,7 +477,7 @@ async fn until_drained(shard: &Shard) {
     let tick = Duration::from_millis(20);
     let mut swept = shard.handle.now();
     while !shard.is_draining() {
-        shard.handle.sleep(tick).await;
+        shard.handle.sleep(HOUSEKEEPING_TICK).await;
         opened::sweep(shard);
         follow_disks(shard);
         let now = shard.handle.now();
