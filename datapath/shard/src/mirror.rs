@@ -150,7 +150,8 @@ pub(crate) async fn even(
     named.with(volumes, set, copies, async |all| all.even().await).await
 }
 
-/// The same, by now's set, when it is one's turn; all bytes are read and checked if `thorough`.
+/// The same by now's set; all bytes are read and checked if `thorough`. Who reads or changes the name waits for what is done to
+/// names alone: its bytes are copied before.
 pub(crate) async fn mend(
     volumes: &Volumes,
     moves: &Moves,
@@ -158,14 +159,15 @@ pub(crate) async fn mend(
     thorough: bool,
 ) -> Result<Evened, CommitError> {
     let named = Named::new(bucket, name);
-    let _turn = moves.turn(named.digest).await;
-    let (set, copies) = (volumes.disks().now(), moves.copies(bucket));
-    named
-        .with(volumes, &set, copies, async |all| match thorough {
-            true => all.scrub().await,
-            false => all.even().await,
-        })
-        .await
+    loop {
+        let (set, copies) = (volumes.disks().now(), moves.copies(bucket));
+        let ahead = named.with(volumes, &set, copies, async |all| all.carry_ahead(thorough).await).await?;
+        let _turn = moves.turn(named.digest).await;
+        // What was carried is for other disks otherwise; they do not change often.
+        if volumes.disks().load().version == set.version && moves.copies(bucket) == copies {
+            return named.with(volumes, &set, copies, async |all| all.even_with(ahead).await).await;
+        }
+    }
 }
 
 /// The disk with the copy that counts, for who did not find the object where it belongs.

@@ -49,7 +49,7 @@ pub use flight::{Flight, FlightError, FlightHead, Lead, Progress};
 pub use generation::Slot;
 pub use identity::{Attach, Identity, IdentityError};
 pub use list::{Entry, ListQuery, Page};
-pub use mirror::{Copies, CopyHolder, Evened};
+pub use mirror::{Ahead, Copies, CopyHolder, Evened};
 pub use mountpath::{CommitClock, Mountpath, MountpathOptions, Stats};
 pub use moves::{Holder, move_object, remove_object};
 pub use multipart::{PartChoice, PartInfo, UploadInfo};

@@ -21,6 +21,8 @@
 mod even;
 mod seen;
 
+pub use even::Ahead;
+
 use futures_util::future::join_all;
 use weir_types::{Bucket, ObjectName};
 

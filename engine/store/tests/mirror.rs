@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use common::{F, Got, Node, bucket, bytes, committed, journaled, name, pairs};
+use damaged::scrub;
 use weir_store::sim::{Crash, Fault, Faulty, SimDisk, block_on};
 use weir_store::{
     Attrs, Change, Condition, Copies, CopyHolder, CustomChange, Disk as _, DiskPath, Durability, Evened,
@@ -368,7 +369,7 @@ fn a_lost_object_comes_back_from_its_copy_and_a_damaged_one_too() {
             let path = DiskPath::root().join_all(format!("@ais/b/%ob/{n}")).unwrap();
             assert!(disks.0[hurt].node.borrow().disk.inner().flip_bit(&path, size / 2));
             assert_eq!(disks.even(n, 2).unwrap(), Evened::default(), "it cannot be seen without reading");
-            let done = disks.with(n, 2, async |copies| copies.scrub().await).unwrap();
+            let done = scrub(&disks, n).unwrap();
             assert_eq!((done.damaged, done.copied, done.bytes), (1, 1, size as u64));
             let disks = disks.crash(Crash::Dropped, 2);
             assert_eq!(disks.0[hurt].node.borrow().content("b", n), Some(bytes(1, size)), "{n} at {hurt}");

@@ -6,6 +6,12 @@ fn path(n: &str) -> DiskPath {
     DiskPath::root().join_all(format!("@ais/b/%ob/{n}")).unwrap()
 }
 
+/// Every block of every copy is read before the copies are made even.
+pub(super) fn scrub(disks: &Disks, n: &str) -> Got<Evened> {
+    let ahead = disks.with(n, 2, async |copies| copies.carry_ahead(true).await)?;
+    disks.with(n, 2, async |copies| copies.even_with(ahead).await)
+}
+
 fn cut(end: &End, n: &str) {
     let disk = end.node.borrow().disk.clone();
     block_on(async {
@@ -49,4 +55,49 @@ fn a_removal_holds_where_a_disk_lost_its_files() {
         disks.even("a", 2).unwrap();
         assert!(disks.0.iter().all(|end| end.record("a").is_none()), "lost at {lost:?}");
     }
+}
+
+#[test]
+fn what_was_carried_ahead_counts_for_the_object_that_it_was_carried_of() {
+    let carried = |disks: &Disks| disks.with("a", 2, async |copies| copies.carry_ahead(true).await).unwrap();
+    let even =
+        |disks: &Disks, ahead| disks.with("a", 2, async |copies| copies.even_with(ahead).await).unwrap();
+    let [old, new] = [bytes(1, 300_000), bytes(2, 200_000)];
+    for (hurt, change) in
+        [0, 1].into_iter().flat_map(|hurt| ["none", "put", "delete", "mended"].map(|c| (hurt, c)))
+    {
+        let disks = Disks::healthy(2);
+        disks.put("a", &old, Terms::default(), 2).unwrap();
+        let disk = disks.0[hurt].node.borrow().disk.clone();
+        assert!(disk.inner().flip_bit(&path("a"), 150_000));
+        let ahead = carried(&disks);
+        assert!(disks.0[hurt].node.borrow().get("b", "a").is_err(), "nothing is changed yet");
+        let expected = match change {
+            "put" => {
+                disks.put("a", &new, Terms::default(), 2).unwrap();
+                Some(new.clone())
+            }
+            "delete" => {
+                disks.delete("a", 2).unwrap();
+                None
+            }
+            "mended" => {
+                scrub(&disks, "a").unwrap();
+                Some(old.clone())
+            }
+            _ => Some(old.clone()),
+        };
+        let done = even(&disks, ahead);
+        assert_eq!(done.copied, u64::from(matches!(change, "none" | "mended")), "{change}");
+        for end in &disks.0 {
+            assert!(end.node.borrow().content("b", "a") == expected, "{change} with {hurt} damaged");
+        }
+        assert_eq!(scrub(&disks, "a").unwrap(), Evened::default(), "{change}");
+    }
+    let disks = Disks::healthy(2);
+    disks.put("a", &old, Terms::default(), 2).unwrap();
+    for end in &disks.0 {
+        assert!(end.node.borrow().disk.inner().flip_bit(&path("a"), 150_000));
+    }
+    assert!(scrub(&disks, "a").unwrap_err().is_damage(), "no copy is good");
 }
