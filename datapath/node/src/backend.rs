@@ -105,13 +105,13 @@ impl NodeBackend {
         done.await.map_err(commit_error)?.map_err(|error| BackendError::Failed(error.to_string()))
     }
 
-    /// Has an object, or an upload of it, here that is this node's.
+    /// Has an object, or an upload of it, here that is this node's; the bytes of an object that another one gave up.
     async fn own(
         &self,
         bucket: &Bucket,
         name: &ObjectName,
         upload: Option<String>,
-    ) -> Result<(), BackendError> {
+    ) -> Result<Option<u64>, BackendError> {
         let busy = |what: &str| BackendError::Busy(what.into());
         let digest = hrw::object_digest(bucket, name.as_str());
         let shard = self.shards.get((digest % self.shards.len().max(1) as u64) as usize);
@@ -230,7 +230,7 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn own_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, ()> {
+    fn own_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, Option<u64>> {
         Box::pin(self.own(bucket, name, None))
     }
 
@@ -240,7 +240,7 @@ impl Backend for NodeBackend {
         name: &'a ObjectName,
         id: &'a str,
     ) -> BackendFuture<'a, ()> {
-        Box::pin(self.own(bucket, name, Some(id.to_owned())))
+        Box::pin(async move { self.own(bucket, name, Some(id.to_owned())).await.map(drop) })
     }
 
     fn evict_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, bool> {

@@ -63,7 +63,8 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// Sees to it that no other target holds an object that is this node's by the view of now: what one has is moved here.
-    fn own_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, ()> {
+    /// The bytes of the object, if one had it.
+    fn own_object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, Option<u64>> {
         let _ = (bucket, name);
         Box::pin(async { Err(BackendError::Unsupported("moving objects".into())) })
     }

@@ -11,7 +11,7 @@ use crate::disks::DiskRates;
 use crate::figures::Figures;
 use crate::finds::Finds;
 use crate::handle::of_bucket;
-use crate::jobs::Parts;
+use crate::jobs::{Parts, Received};
 use crate::peers::{CoreLink, Hub};
 use crate::raft::command::Command;
 use crate::raft::node::RaftNode;
@@ -36,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) disks: DiskRates,
     /// Parts of jobs that are under way here.
     pub(crate) parts: Parts,
+    /// What rebalances brought here.
+    pub(crate) received: Received,
     /// When this process's control core was ready.
     pub(crate) started: Instant,
 }

@@ -19,7 +19,7 @@ use crate::disks::DiskRates;
 use crate::figures::Figures;
 use crate::finds::Finds;
 use crate::handle::{Call, Message, Shared};
-use crate::jobs::Parts;
+use crate::jobs::{Parts, Received};
 use crate::raft::db::Db;
 use crate::raft::node::{RaftNode, identity};
 use crate::removal::Removals;
@@ -139,6 +139,7 @@ async fn prepare(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<Arc
         finds: Finds::default(),
         disks: DiskRates::default(),
         parts: Parts::default(),
+        received: Received::default(),
         started: Instant::now(),
     };
     let core = Arc::new(core);

@@ -49,8 +49,8 @@ pub struct Errand {
     pub name: ObjectName,
     /// ID of the upload that is meant; none: the object is.
     pub upload: Option<String>,
-    /// Hears that no other target holds it, or why that is not known.
-    pub tell: oneshot::Sender<Result<(), String>>,
+    /// Hears that no other target holds it, with the bytes of an object that one gave up, or why that is not known.
+    pub tell: oneshot::Sender<Result<Option<u64>, String>>,
 }
 
 /// Runs an errand.
@@ -62,7 +62,7 @@ pub(crate) async fn run(shard: &Rc<Shard>, errand: Errand) {
         let place = shard.own_place(shard.view(), &bucket, &name, permit).map_err(|e| e.to_string())?;
         let owned = match &upload {
             None => gather(shard, &place).await,
-            Some(id) => own_upload(shard, &place, id).await,
+            Some(id) => own_upload(shard, &place, id).await.map(|()| None),
         };
         owned.map_err(|e| e.to_string())
     };
@@ -81,7 +81,7 @@ pub(crate) async fn own(shard: &Shard, place: &Place) -> Result<(), Failure> {
     if crate::planted::changes_unasked() {
         return Ok(());
     }
-    gather(shard, place).await
+    gather(shard, place).await.map(drop)
 }
 
 /// What a change of a name makes of the object that is there.
@@ -127,38 +127,43 @@ async fn without_damaged(shard: &Shard, place: &Place, fate: Fate, failure: Fail
     Ok(())
 }
 
-async fn gather(shard: &Shard, place: &Place) -> Result<(), Failure> {
+/// The bytes of the object, if somebody gave it up.
+async fn gather(shard: &Shard, place: &Place) -> Result<Option<u64>, Failure> {
     let holders = place.holders();
     if holders.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     // One at a time: what somebody else took and then removed must not be put back by who had fetched it before.
     let _turn = shard.shared.walker.moves().turn_to_take(place.digest()).await;
     let grant = own_grant(&place.bucket);
+    let mut given = None;
     for there in &holders {
         #[cfg(debug_assertions)]
         if crate::planted::away_is_empty() && there.node().is_none_or(|node| !node.is_here()) {
             continue;
         }
+        let from = Taking { shard, grant: &grant, there, name: &place.name };
         // Boxed: few requests come here, and each connection would hold its state.
-        Box::pin(take(shard, place, &Taking { shard, grant: &grant, there, name: &place.name })).await?;
+        given = Box::pin(take(shard, place, &from)).await?.or(given);
     }
-    Ok(())
+    Ok(given)
 }
 
-/// Takes the object from one holder.
-async fn take(shard: &Shard, place: &Place, from: &Taking<'_>) -> Result<(), Failure> {
+/// Takes the object from one holder; its bytes, if there was one to take.
+async fn take(shard: &Shard, place: &Place, from: &Taking<'_>) -> Result<Option<u64>, Failure> {
     let here = commit_here(shard, place).await?;
     #[cfg(debug_assertions)]
     let here = here.filter(|_| !crate::planted::takes_anything());
     if let Some(here) = here {
         match from.look().await? {
-            None => return Ok(()),
-            Some(record) if record.commit <= here => return from.release(record.commit).await,
+            None => return Ok(None),
+            Some(record) if record.commit <= here => {
+                return from.release(record.commit).await.map(|()| Some(record.size));
+            }
             Some(_) => {}
         }
     }
-    let Some((fetched, parts)) = from.take().await? else { return Ok(()) };
+    let Some((fetched, parts)) = from.take().await? else { return Ok(None) };
     let record = fetched.record().clone();
     let prepared = source::receive_moved(fetched, place, parts).await?;
     let attrs = Attrs::moved(&record);
@@ -178,7 +183,7 @@ async fn take(shard: &Shard, place: &Place, from: &Taking<'_>) -> Result<(), Fai
         Ok(_) | Err(CommitError::Store(StoreError::Outdated { .. })) => {}
         Err(error) => return Err(error.into()),
     }
-    from.release(record.commit).await
+    from.release(record.commit).await.map(|()| Some(record.size))
 }
 
 async fn commit_here(shard: &Shard, place: &Place) -> Result<Option<CommitId>, Failure> {

@@ -12,6 +12,7 @@
 //! | `remove` | the kind that removes objects |
 //! | `copy` | the kinds that copy objects, and rename buckets |
 //! | `rebalance` | the kind that moves objects to their owners |
+//! | `received` | what it brings to them |
 //! | `mirror` | the kinds that make copies, and check them |
 //! | `tidy` | the kinds that make room |
 //! | `promote` | the kind that makes objects of files |
@@ -23,8 +24,10 @@ mod over;
 mod parts;
 mod promote;
 mod rebalance;
+mod received;
 mod remove;
 pub(crate) mod resilver;
 mod tidy;
 
 pub(crate) use parts::{Parts, Progress};
+pub(crate) use received::Received;

@@ -71,7 +71,11 @@ impl Hub {
             PeerCall::Space => PeerAnswer::Space(backend.mountpaths().await?),
             PeerCall::Own { bucket, name, index } => {
                 self.applied(index).await?;
-                backend.own_object(&bucket, &name).await?;
+                if let (Some(bytes), Some(core)) =
+                    (backend.own_object(&bucket, &name).await?, self.core.core())
+                {
+                    core.count_received(bytes);
+                }
                 PeerAnswer::Done
             }
             PeerCall::OwnUpload { bucket, name, upload, index } => {

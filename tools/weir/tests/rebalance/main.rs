@@ -111,14 +111,26 @@ impl World {
         })
     }
 
-    /// Objects and bytes that the targets moved in a rebalance.
+    /// Objects and bytes that the targets sent in a rebalance.
     fn moved(&self, id: &str) -> (u64, u64) {
+        self.counted(id, "out", |_| true)
+    }
+
+    /// Objects and bytes that one target received in it.
+    fn received(&self, id: &str, target: &str) -> (u64, u64) {
+        self.counted(id, "in", |of| of == target)
+    }
+
+    fn counted(&self, id: &str, way: &str, counts: impl Fn(&str) -> bool) -> (u64, u64) {
         let body = format!(r#"{{"id":"{id}","kind":"rebalance"}}"#);
         let snaps = self.json("GET /v1/cluster?what=qryxstats", body.as_bytes()).unwrap();
-        let snaps = snaps.as_object().unwrap().values().flat_map(|s| s.as_array().unwrap().clone());
-        let number = |v: &Value| v.as_str().unwrap().parse::<u64>().unwrap();
+        let snaps = snaps.as_object().unwrap().iter().filter(|(target, _)| counts(target));
+        let snaps = snaps.flat_map(|(_, snaps)| snaps.as_array().unwrap().clone());
+        let number = |snap: &Value, what: &str| {
+            snap["stats"][format!("{way}-{what}")].as_str().unwrap().parse::<u64>().unwrap()
+        };
         snaps.fold((0, 0), |(objects, bytes), snap| {
-            (objects + number(&snap["stats"]["out-objs"]), bytes + number(&snap["stats"]["out-bytes"]))
+            (objects + number(&snap, "objs"), bytes + number(&snap, "bytes"))
         })
     }
 
@@ -293,7 +305,7 @@ fn what_moves_is_what_must() {
     let mut world = World::new(3, 500);
     let before: Vec<usize> = (0..world.objects).map(|o| world.cluster.owner(BUCKET, &name(o))).collect();
     let added = world.add();
-    world.target(added, 0);
+    let target = world.target(added, 0);
     let ids = world.rebalanced(1);
     assert_eq!(ids.len(), 1);
     let (objects, bytes) = world.moved(&ids[0]);
@@ -303,6 +315,8 @@ fn what_moves_is_what_must() {
     );
     println!("moved {objects} objects of {bytes} bytes; the new target owns {ideal} of {ideal_bytes} bytes");
     assert_eq!((objects, bytes), (ideal as u64, ideal_bytes));
+    assert_eq!(world.received(&ids[0], &target), (objects, bytes), "all that was sent has come");
+    assert_eq!(world.counted(&ids[0], "in", |_| true), (objects, bytes), "and to nobody else");
     all_there(&world, &vec![1; world.objects]);
 }
 

@@ -178,7 +178,9 @@ pub(super) fn of_node(core: &Core, what: &What, body: &[u8]) -> Answer {
     }
     let own = core.raft.published().me().target.clone();
     let snaps = own.map(|target| {
-        let parts = view.jobs.iter().filter(|job| fits(job, &query));
+        // A target may have received something of a job that it has no part of.
+        let of_any = JobQuery { node: String::new(), ..query.clone() };
+        let parts = view.jobs.iter().filter(|job| fits(job, &of_any));
         let snaps: Vec<Snap> = parts.filter_map(|job| snap(core, job, &target)).collect();
         (target.to_string(), snaps)
     });
@@ -301,17 +303,26 @@ fn status(job: &Job) -> JobStatus {
 /// This target's part of the rebalance that runs.
 pub(super) fn running_rebalance(core: &Core, view: &ClusterView, target: &NodeId) -> Option<Snap> {
     let mut running = view.jobs.iter().filter(|job| job.runs() && job.order.rebalances().is_some());
-    snap(core, running.find(|job| job.parts.contains_key(target))?, target)
+    running.find_map(|job| snap(core, job, target))
 }
 
 /// This target's part of a job.
 fn snap(core: &Core, job: &Job, target: &NodeId) -> Option<Snap> {
-    let part = job.parts.get(target)?;
-    if part.ended_ns.is_some() {
-        return Some(snap_of(job, part, part.done.clone()));
-    }
-    let (done, left) = core.parts.progress(&job.id).unwrap_or_default();
-    Some(Snap { ctlmsg: left.unwrap_or_default(), ..snap_of(job, part, done) })
+    let received = core.received.of(&job.id);
+    let mut snap = match job.parts.get(target) {
+        Some(part) if part.ended_ns.is_some() => snap_of(job, part, part.done.clone()),
+        Some(part) => {
+            let (done, left) = core.parts.progress(&job.id).unwrap_or_default();
+            Snap { ctlmsg: left.unwrap_or_default(), ..snap_of(job, part, done) }
+        }
+        // Who has nothing to send has no part of a rebalance, and what others send it.
+        None if received.0 > 0 => {
+            snap_of(job, &Part { ended_ns: job.ended_ns, ..Part::default() }, Done::default())
+        }
+        None => return None,
+    };
+    (snap.stats.in_objs, snap.stats.in_bytes) = received;
+    Some(snap)
 }
 
 /// A part of a job that has come so far.

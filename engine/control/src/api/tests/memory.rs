@@ -178,11 +178,15 @@ impl Backend for Memory {
         }
     }
 
-    fn own_object<'a>(&'a self, _bucket: &'a Bucket, _name: &'a ObjectName) -> BackendFuture<'a, ()> {
+    fn own_object<'a>(
+        &'a self,
+        _bucket: &'a Bucket,
+        _name: &'a ObjectName,
+    ) -> BackendFuture<'a, Option<u64>> {
         if let Some(happens) = self.while_asked.lock().take() {
             happens();
         }
-        ready(Ok(()))
+        ready(Ok(None))
     }
 
     fn copy_object<'a>(&'a self, call: &'a CopyCall) -> BackendFuture<'a, Option<u64>> {
