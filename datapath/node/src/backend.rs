@@ -16,7 +16,7 @@ use weir_control::{
 use weir_origin::{OriginsHandle, RemoteBucket};
 use weir_ring::Sender;
 use weir_shard::{
-    CommitError, CopyTask, Disk, DiskSet, Disks, Duty, Errand, Inbound, Pass, PromoteDirs, PromoteError,
+    CommitError, CopyTask, Disk, DiskSet, Disks, Errand, Inbound, Pass, PromoteDirs, PromoteError,
     PromoteTask, RingFile, ShardMetrics, WalkerPort,
 };
 use weir_store::{Change, Durability, ListQuery, Page, Record, Terms, Watch};
@@ -276,6 +276,11 @@ impl Backend for NodeBackend {
         Box::pin(async move { tidy::keep_house(&self.disks.now().disks).await })
     }
 
+    fn drop_idle_appends<'a>(&'a self, bucket: &'a Bucket, since_ns: u64) -> BackendFuture<'a, Vec<u64>> {
+        let set = self.disks.now();
+        Box::pin(async move { tidy::drop_idle_appends(&self.walker, &set.disks, bucket, since_ns).await })
+    }
+
     fn is_empty<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, bool> {
         Box::pin(async move {
             let one = ListQuery { limit: 1, ..ListQuery::default() };
@@ -316,24 +321,7 @@ impl Backend for NodeBackend {
     }
 
     fn mountpaths(&self) -> BackendFuture<'_, Vec<MountpathFacts>> {
-        Box::pin(async move {
-            let set = self.disks.now();
-            let disks = set.disks.iter().map(|disk| {
-                let space = disk.mountpath.space();
-                MountpathFacts {
-                    used: space.total.saturating_sub(space.free),
-                    free: space.free,
-                    leaving: disk.duty == Duty::Leaving,
-                    ..facts(&disk.path)
-                }
-            });
-            let away = set.away.iter().map(|away| MountpathFacts {
-                disabled: Some(away.why.clone()),
-                path: away.path.display().to_string(),
-                ..MountpathFacts::default()
-            });
-            Ok(disks.chain(away).collect())
-        })
+        Box::pin(async move { Ok(mounts::all(&self.disks.now())) })
     }
 
     fn change_mountpath<'a>(&'a self, change: &'a MountpathChange) -> BackendFuture<'a, ()> {
@@ -452,20 +440,6 @@ impl Backend for NodeBackend {
 
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
-    }
-}
-
-/// What is known of a directory's file system.
-fn facts(path: &Path) -> MountpathFacts {
-    let mount = mounts::of(path).unwrap_or_default();
-    let by_device = || mount.device.rsplit('/').next().map(str::to_owned);
-    let name = mounts::disk(path).map(|(name, _)| name).or_else(by_device);
-    MountpathFacts {
-        path: path.display().to_string(),
-        disks: name.into_iter().collect(),
-        device: mount.device,
-        fs_type: mount.fs_type,
-        ..MountpathFacts::default()
     }
 }
 

@@ -1,9 +1,10 @@
-//! Which device and file system a directory lies on, for reports.
+//! What there is to say of mountpaths: state and space, and which device and file system they lie on.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use weir_control::DiskCounters;
+use weir_control::{DiskCounters, MountpathFacts};
+use weir_shard::{DiskSet, Duty};
 
 /// The kernel's unit in `/proc/diskstats`, whatever the disk's own.
 const SECTOR_BYTES: u64 = 512;
@@ -28,6 +29,39 @@ pub(crate) fn of(path: &Path) -> Option<Mount> {
 pub(crate) fn disk(path: &Path) -> Option<(String, DiskCounters)> {
     let (major, minor) = device(path)?;
     counters(&std::fs::read_to_string("/proc/diskstats").ok()?, major, minor)
+}
+
+/// State and space of all mountpaths of a node.
+pub(crate) fn all(set: &DiskSet) -> Vec<MountpathFacts> {
+    let disks = set.disks.iter().map(|disk| {
+        let space = disk.mountpath.space();
+        MountpathFacts {
+            used: space.total.saturating_sub(space.free),
+            free: space.free,
+            leaving: disk.duty == Duty::Leaving,
+            ..facts(&disk.path)
+        }
+    });
+    let away = set.away.iter().map(|away| MountpathFacts {
+        disabled: Some(away.why.clone()),
+        path: away.path.display().to_string(),
+        ..MountpathFacts::default()
+    });
+    disks.chain(away).collect()
+}
+
+/// What is known of a directory's file system.
+fn facts(path: &Path) -> MountpathFacts {
+    let mount = of(path).unwrap_or_default();
+    let by_device = || mount.device.rsplit('/').next().map(str::to_owned);
+    let name = disk(path).map(|(name, _)| name).or_else(by_device);
+    MountpathFacts {
+        path: path.display().to_string(),
+        disks: name.into_iter().collect(),
+        device: mount.device,
+        fs_type: mount.fs_type,
+        ..MountpathFacts::default()
+    }
 }
 
 /// Whether two directories are on one file system.

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use weir_control::{BackendError, ColdObject};
-use weir_shard::{Disk, RingDisk, WalkerPort};
-use weir_store::{Change, ListQuery, Volume};
+use weir_shard::{CommitError, Disk, RingDisk, WalkerPort, idle_appends};
+use weir_store::{Change, ListQuery, StoreError, Volume};
 use weir_types::{Bucket, BucketName, Provider, limits};
 
 use crate::failures::commit_error;
@@ -69,6 +69,32 @@ async fn page(
         });
     }
     Ok((objects, page.next))
+}
+
+/// Drops what was appended to objects of a bucket and not flushed, where nobody has gone on with it since then; the bytes of
+/// each. An append that comes in the same moment goes with it, and its flush is refused.
+pub(crate) async fn drop_idle_appends(
+    walker: &WalkerPort,
+    disks: &[Disk],
+    bucket: &Bucket,
+    since_ns: u64,
+) -> Result<Vec<u64>, BackendError> {
+    let mut dropped = Vec::new();
+    for disk in disks.iter().filter(|disk| disk.mountpath.poisoned().is_none()) {
+        let of = bucket.clone();
+        let idle = walker.call(disk, move |volume| async move { idle_appends(&volume, &of, since_ns).await });
+        for append in idle.await.map_err(commit_error)?? {
+            tracing::info!(%bucket, name = %append.name, upload = append.upload, "an append without a flush is dropped");
+            let change =
+                Change::DropUpload { bucket: bucket.clone(), name: append.name, upload: append.upload };
+            match disk.commits.change(change).await {
+                Ok(_) => dropped.push(append.bytes),
+                Err(CommitError::Store(StoreError::NoSuchUpload { .. })) => {}
+                Err(error) => return Err(commit_error(error)),
+            }
+        }
+    }
+    Ok(dropped)
 }
 
 /// Has every committer begin its housekeeping: it follows a change, and there is no smaller one.

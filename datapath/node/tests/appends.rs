@@ -239,3 +239,49 @@ fn appends_go_on_after_a_restart() {
     log.flush(&handle);
     assert_eq!(log.seen().as_deref(), Some(&b"012"[..]));
 }
+
+/// Runs the job that removes what is left over.
+fn clean_up(client: &mut Client) {
+    let json = "Content-Type: application/json\r\n";
+    let start = br#"{"action":"start","value":{"kind":"cleanup"}}"#;
+    assert_eq!(client.ask("PUT /v1/cluster", json, start), 200);
+    let by_id = format!(r#"{{"id":{:?}}}"#, String::from_utf8_lossy(&client.body));
+    loop {
+        assert_eq!(client.ask("GET /v1/cluster?what=status", json, by_id.as_bytes()), 200);
+        let status = String::from_utf8_lossy(&client.body).into_owned();
+        if !status.contains(r#""end_time":0"#) {
+            assert!(status.contains(r#""err":"""#), "{status}");
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_is_never_flushed_goes_when_it_is_old_and_uploads_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path());
+    let mut client = node.client();
+    let mut log = Log::of(&mut client, "o");
+    log.put("", b"0");
+    let handle = log.add("", b"1");
+    let empty = Log::of(log.client, "empty").add("", b"");
+    let json = "Content-Type: application/json\r\n";
+    let created = br#"{"action":"mpt-upload"}"#;
+    assert_eq!(log.client.ask("POST /v1/objects/b/u?provider=ais", json, created), 200);
+    assert_eq!(log.client.ask("POST /b/s3?uploads", "", b""), 200);
+    // They are young.
+    clean_up(log.client);
+    let handle = log.add(&handle, b"2");
+    let config = br#"{"action":"set-config","value":{"space":{"dont_cleanup_time":"0s"}}}"#;
+    assert_eq!(log.client.ask("PUT /v1/cluster", json, config), 200);
+    clean_up(log.client);
+    assert_eq!(log.ask("append", &handle, "", b"3"), 404, "{}", log.said());
+    assert_eq!(log.ask("flush", &handle, "", b""), 404, "{}", log.said());
+    assert_eq!(Log::of(log.client, "empty").ask("flush", &empty, "", b""), 404);
+    assert_eq!(log.seen().as_deref(), Some(&b"0"[..]));
+    assert_eq!(client.ask("GET /b?uploads", "", b""), 200);
+    let left = String::from_utf8_lossy(&client.body).into_owned();
+    assert_eq!(left.matches("<UploadId>").count(), 2, "{left}");
+    assert!(left.contains("<Key>u</Key>") && left.contains("<Key>s3</Key>"), "{left}");
+}

@@ -98,6 +98,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Has every disk's housekeeping begin, which removes work files that nobody uses.
     fn keep_house(&self) -> BackendFuture<'_, ()>;
 
+    /// Drops what was appended to objects of the bucket and not flushed, where nobody has gone on with it since then; the bytes
+    /// of each.
+    fn drop_idle_appends<'a>(&'a self, _bucket: &'a Bucket, _since_ns: u64) -> BackendFuture<'a, Vec<u64>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// Whether the bucket holds no object. Open multipart uploads do not count.
     fn is_empty<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, bool>;
 

@@ -1,5 +1,5 @@
 //! Making room: copies of remote objects go, least recently read first, where a disk is fuller than it may be (`lru`), and what
-//! was left over by work that came to nothing (`cleanup-store`).
+//! was left over by work that came to nothing, appends that nobody flushed among it (`cleanup-store`).
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use weir_cluster::ClusterView;
 use weir_types::Bucket;
 
 use super::Progress;
+use super::over::is_at_rest;
 use crate::core::Core;
 use crate::{BackendError, MountpathFacts, now_ns, runtime};
 
@@ -59,8 +60,7 @@ async fn free(
     goal: u64,
     progress: &Progress,
 ) -> Result<(), BackendError> {
-    let stays = u64::try_from(view.config.lru.dont_evict_time.as_nanos()).unwrap_or(u64::MAX);
-    let unread_since_ns = now_ns().saturating_sub(stays);
+    let unread_since_ns = now_ns().saturating_sub(nanos(view.config.lru.dont_evict_time));
     let mut freed = 0;
     while freed < goal && !progress.is_over() {
         let cold = core.backend.coldest(&mountpath.path, buckets, unread_since_ns).await?;
@@ -88,10 +88,33 @@ async fn free(
     Ok(())
 }
 
+/// Drops what was appended and not flushed, where that was left alone for longer.
+async fn drop_appends(core: &Core, view: &ClusterView, older: Duration, progress: &Progress) {
+    // What is on its way to its owner is another time's.
+    if !is_at_rest(view) {
+        return;
+    }
+    let since_ns = now_ns().saturating_sub(nanos(older));
+    for (bucket, _) in view.bmd.iter().filter(|(bucket, _)| !bucket.provider.is_remote()) {
+        if progress.is_over() {
+            return;
+        }
+        match core.backend.drop_idle_appends(bucket, since_ns).await {
+            Ok(dropped) => dropped.into_iter().for_each(|bytes| progress.count(bytes)),
+            Err(error) => progress.fail(format!("{bucket}: {error}")),
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Removes what work that came to nothing has left and nobody uses any more.
 pub(super) async fn clean(core: &Core, progress: &Progress) {
     let Ok(view) = core.view() else { return };
     let older = view.config.space.dont_cleanup_time;
+    drop_appends(core, &view, older, progress).await;
     let removed = async {
         let before = core.backend.work_files(older).await?;
         core.backend.keep_house().await?;
