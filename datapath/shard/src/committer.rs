@@ -221,6 +221,8 @@ struct Clock {
 /// Half of the age that a change in the journal may have: what one tick finds, the next one makes due.
 const TICK: Duration = Duration::from_millis(limits::JOURNAL_AGE_MILLIS_MAX / 2);
 const IDLE: Duration = Duration::from_millis(limits::JOURNAL_IDLE_MILLIS);
+/// Between two looks at the disk's space while nothing changes.
+const SPACE_LOOK: Duration = Duration::from_secs(limits::SPACE_LOOK_SECONDS);
 /// Names filed in one turn while nobody waits.
 const FILED_PER_TURN: usize = 2;
 
@@ -235,6 +237,7 @@ impl Clock {
 
     async fn tick<D: weir_store::Disk>(&mut self, handle: &weir_ring::Handle, committer: &mut Committer<D>) {
         self.tick = committer.tick().await.then(|| handle.now() + TICK);
+        committer.look_at_space().await;
     }
 }
 
@@ -262,7 +265,13 @@ async fn wait<D: weir_store::Disk<File = RingFile>>(
         let until = match clock.tick {
             Some(tick) if committer.has_unfiled() => tick.min(idle),
             Some(tick) => tick,
-            None => return mailbox.recv().await,
+            None => match handle.timeout(SPACE_LOOK, mailbox.recv()).await {
+                Ok(came) => return came,
+                Err(_) => {
+                    committer.look_at_space().await;
+                    continue;
+                }
+            },
         };
         if let Ok(came) = handle.timeout(until.saturating_duration_since(handle.now()), mailbox.recv()).await
         {

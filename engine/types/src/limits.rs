@@ -252,6 +252,8 @@ pub const COPIES_AFTER_TOGETHER_MAX: usize = 8;
 pub const JOB_COPIES_MAX: usize = 16;
 /// Objects that a target chooses at once, by the time they were last read, for eviction from one mountpath.
 pub const EVICTIONS_MAX: usize = 32_768;
+/// Seconds between two looks at a disk's space while nothing changes on it.
+pub const SPACE_LOOK_SECONDS: u64 = 5;
 /// Entries of one directory whose files become objects, and directories that wait to be looked into.
 pub const PROMOTE_ENTRIES_MAX: usize = 100_000;
 /// Directories that a node's setting may allow for that.

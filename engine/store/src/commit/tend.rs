@@ -32,9 +32,7 @@ impl<D: Disk> Committer<D> {
             return false;
         }
         self.refresh_work_files().await;
-        if let Ok(space) = self.volume.disk.space().await {
-            self.mountpath().note_space(space);
-        }
+        self.look_at_space().await;
         if let Some(dir) = self.over.pop() {
             match self.remove_upload(&dir, true).await {
                 Ok(()) => return true,
@@ -57,6 +55,14 @@ impl<D: Disk> Committer<D> {
                 false
             }
             Err(_) => false,
+        }
+    }
+
+    /// Asks the disk for its space. The owner has it asked when nobody changes anything, too: what was removed may be free only
+    /// some time later, and others may use the file system.
+    pub async fn look_at_space(&self) {
+        if let Ok(space) = self.volume.disk.space().await {
+            self.mountpath().note_space(space);
         }
     }
 
