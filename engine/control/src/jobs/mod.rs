@@ -14,10 +14,12 @@
 //! | `rebalance` | the kind that moves objects to their owners |
 //! | `received` | what it brings to them |
 //! | `mirror` | the kinds that make copies, and check them |
+//! | `begun` | which jobs a target begins by itself |
 //! | `tidy` | the kinds that make room |
 //! | `promote` | the kind that makes objects of files |
 //! | `resilver` | the kind that moves objects between mountpaths |
 
+mod begun;
 mod copy;
 mod mirror;
 mod over;
