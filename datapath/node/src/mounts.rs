@@ -59,6 +59,7 @@ fn facts(path: &Path) -> MountpathFacts {
         path: path.display().to_string(),
         disks: name.into_iter().collect(),
         device: mount.device,
+        fs_id: device(path).map_or([0; 2], |(major, minor)| [major as i32, minor as i32]),
         fs_type: mount.fs_type,
         ..MountpathFacts::default()
     }

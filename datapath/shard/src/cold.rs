@@ -134,7 +134,7 @@ async fn keep(
         small_in_memory: false,
         kinds: &kinds,
     };
-    if volume.mountpath().space().free < size {
+    if volume.mountpath().space().free < size || place.is_out_of_space() {
         return Err(FlightError::NoSpace.into());
     }
     let mut writer = volume.writer(&options).await?;

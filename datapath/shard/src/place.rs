@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_auth::Permit;
-use weir_cluster::{BucketInfo, ClusterError, ClusterView, Node, NodeId, hrw};
+use weir_cluster::{BucketInfo, ClusterError, ClusterView, Fill, Node, NodeId, hrw};
 use weir_store::{Change, Durability, Outcome, Put, Slot, StoreError, Volume};
 use weir_types::{Access, Bucket, BucketName, ObjectName, limits};
 
@@ -95,6 +95,13 @@ impl Place {
     /// Where its mountpath keeps the generation of its name.
     pub(crate) fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// Whether its disk is so full that clients write nothing to it (AIS: `space.out_of_space`).
+    pub(crate) fn is_out_of_space(&self) -> bool {
+        let space = self.volume.mountpath().space();
+        let used = space.total.saturating_sub(space.free);
+        self.view.config.space.fill(used, space.total) == Fill::Out
     }
 
     /// Whether the name is this target's by its view.

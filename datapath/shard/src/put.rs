@@ -24,9 +24,15 @@ pub(crate) fn admit(place: &Place, announced: Option<u64>) -> Result<(), Failure
     if let Some(why) = mountpath.poisoned() {
         return Err(StoreError::Poisoned(why.to_owned()).into());
     }
+    let no_space = |operation| {
+        let disk = weir_store::DiskError::of_file(operation, weir_store::DiskErrorKind::NoSpace);
+        Err(StoreError::NoSpace(disk).into())
+    };
+    if place.is_out_of_space() {
+        return no_space("write above space.out_of_space");
+    }
     if announced.unwrap_or(0) > mountpath.space().free {
-        let disk = weir_store::DiskError::of_file("allocate", weir_store::DiskErrorKind::NoSpace);
-        return Err(StoreError::NoSpace(disk).into());
+        return no_space("allocate");
     }
     Ok(())
 }

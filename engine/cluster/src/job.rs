@@ -54,6 +54,11 @@ pub enum JobOrder {
         /// The target.
         target: NodeId,
     },
+    /// Evict what may go from a target's disks that are filled above the high watermark: objects of buckets with `lru.enabled`.
+    MakeRoom {
+        /// The target.
+        target: NodeId,
+    },
 }
 
 impl JobOrder {
@@ -64,7 +69,7 @@ impl JobOrder {
             Self::RemoveObjects { .. } => "delete-listrange",
             Self::CopyObjects(order) => order.kind(),
             Self::Rebalance { .. } => "rebalance",
-            Self::EvictCold { .. } => "lru",
+            Self::EvictCold { .. } | Self::MakeRoom { .. } => "lru",
             Self::CleanUp => "cleanup-store",
             Self::Resilver { .. } => "resilver",
             Self::Promote(_) => "promote",
@@ -114,7 +119,9 @@ impl JobOrder {
     /// The one target that has a part of it; none: every target has.
     pub fn target(&self) -> Option<&NodeId> {
         match self {
-            Self::Resilver { target } | Self::EvenCopies { target } => Some(target),
+            Self::Resilver { target } | Self::EvenCopies { target } | Self::MakeRoom { target } => {
+                Some(target)
+            }
             Self::Promote(order) => order.target.as_ref(),
             _ => None,
         }

@@ -280,7 +280,7 @@ pub struct MountpathFacts {
     pub device: String,
     /// Type of the file system, such as `xfs`.
     pub fs_type: String,
-    /// `f_fsid` of the file system.
+    /// Numbers of the file system's device: those of one file system are the same.
     pub fs_id: [i32; 2],
     /// Disks under the file system, such as `nvme0n1`.
     pub disks: Vec<String>,

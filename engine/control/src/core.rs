@@ -38,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) parts: Parts,
     /// What rebalances brought here.
     pub(crate) received: Received,
+    /// Held by the one job that makes room.
+    pub(crate) evicting: tokio::sync::Mutex<()>,
     /// When this process's control core was ready.
     pub(crate) started: Instant,
 }

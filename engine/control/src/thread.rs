@@ -140,6 +140,7 @@ async fn prepare(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<Arc
         disks: DiskRates::default(),
         parts: Parts::default(),
         received: Received::default(),
+        evicting: tokio::sync::Mutex::default(),
         started: Instant::now(),
     };
     let core = Arc::new(core);

@@ -254,6 +254,8 @@ pub const JOB_COPIES_MAX: usize = 16;
 pub const EVICTIONS_MAX: usize = 32_768;
 /// Seconds between two looks at a disk's space while nothing changes on it.
 pub const SPACE_LOOK_SECONDS: u64 = 5;
+/// Seconds between two looks at how full the disks are, at least, whatever is configured.
+pub const CAPACITY_LOOK_SECONDS_MIN: u64 = 1;
 /// Entries of one directory whose files become objects, and directories that wait to be looked into.
 pub const PROMOTE_ENTRIES_MAX: usize = 100_000;
 /// Directories that a node's setting may allow for that.

@@ -23,6 +23,12 @@ impl NodeStateFlags {
     pub const OK: Self = Self(6);
     /// A mountpath is full.
     pub const OUT_OF_SPACE: Self = Self(1 << 8);
+    /// A mountpath is above the high watermark.
+    pub const LOW_CAPACITY: Self = Self(1 << 11);
+    /// A disk is full.
+    pub const DISK_OUT_OF_SPACE: Self = Self(1 << 22);
+    /// A disk is above the high watermark.
+    pub const DISK_LOW_CAPACITY: Self = Self(1 << 23);
     /// Under maintenance.
     pub const MAINTENANCE: Self = Self(1 << 10);
     /// A disk has failed.

@@ -3,6 +3,7 @@
 mod ais;
 mod metrics;
 mod s3;
+mod space;
 #[cfg(test)]
 pub(crate) mod tests;
 

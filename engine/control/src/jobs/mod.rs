@@ -14,13 +14,17 @@
 //! | `rebalance` | the kind that moves objects to their owners |
 //! | `received` | what it brings to them |
 //! | `mirror` | the kinds that make copies, and check them |
+//! | `evict` | the kinds that make room |
+//! | `capacity` | when room is to be made |
 //! | `begun` | which jobs a target begins by itself |
-//! | `tidy` | the kinds that make room |
+//! | `tidy` | the kind that removes what is left over |
 //! | `promote` | the kind that makes objects of files |
 //! | `resilver` | the kind that moves objects between mountpaths |
 
 mod begun;
+mod capacity;
 mod copy;
+mod evict;
 mod mirror;
 mod over;
 mod parts;

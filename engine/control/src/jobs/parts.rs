@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use weir_cluster::{ClusterView, CopyOrder, Done, Job, JobId, JobOrder, NodeId};
 
 use super::begun::Begun;
-use super::{copy, mirror, promote, rebalance, remove, resilver, tidy};
+use super::capacity::Capacity;
+use super::{copy, evict, mirror, promote, rebalance, remove, resilver, tidy};
 use crate::ControlError;
 use crate::core::Core;
 use crate::raft::command::Command;
@@ -86,6 +87,7 @@ struct OwnJobs {
     /// By the set of mountpaths.
     resilvers: Begun,
     evenings: Begun,
+    room: Capacity,
 }
 
 /// Has a job of this target's own agreed on; its ID.
@@ -132,7 +134,7 @@ impl Core {
 
     /// Begins what this target's disks call for.
     async fn begin_own(&self, view: &ClusterView, own: &NodeId, jobs: &mut OwnJobs) {
-        let OwnJobs { resilvers, evenings } = jobs;
+        let OwnJobs { resilvers, evenings, room } = jobs;
         if let Some(set) = self.backend.wants_resilver() {
             let order = JobOrder::Resilver { target: own.clone() };
             resilvers.tend(self, view, set, set, order).await;
@@ -145,6 +147,7 @@ impl Core {
                 false => self.backend.seen_to(mark),
             }
         }
+        room.tend(self, view, own).await;
     }
 
     /// Begins this target's part if it is not under way; tells it to stop if the job is to.
@@ -174,7 +177,8 @@ impl Core {
                 }
                 JobOrder::CopyObjects(order) => copy::objects(self, job, order, progress).await,
                 JobOrder::Rebalance { version } => rebalance::objects(self, *version, progress).await,
-                JobOrder::EvictCold { buckets } => tidy::evict(self, buckets, progress).await,
+                JobOrder::EvictCold { buckets } => evict::copies(self, buckets, progress).await,
+                JobOrder::MakeRoom { .. } => evict::make_room(self, progress).await,
                 JobOrder::CleanUp => tidy::clean(self, progress).await,
                 JobOrder::Resilver { .. } => resilver::run(self, progress).await,
                 JobOrder::Promote(order) => promote::files(self, order, &target, progress).await,

@@ -7,6 +7,7 @@ mod node;
 #[path = "../nodes/mod.rs"]
 mod nodes;
 mod rig;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weir_ais::headers::names;
-use weir_ais::{AisError, ClusterPut, HealthQuery, NodeStateFlags, NodeStateInfo, Unsupported, What};
+use weir_ais::{AisError, ClusterPut, HealthQuery, NodeStateInfo, Unsupported, What};
 use weir_cluster::Role;
 
 use super::{Answer, error, jobs, json, members, node, others};
@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::raft::command::Command;
 
 /// `/v1/health`.
-pub(super) fn health(core: &Core, query: HealthQuery) -> Answer {
+pub(super) async fn health(core: &Core, query: HealthQuery) -> Answer {
     let view = core.view().map_err(error::of)?;
     let leads = core.raft.surely_leads();
     let led = core.raft.lease().holds(Instant::now());
@@ -25,11 +25,7 @@ pub(super) fn health(core: &Core, query: HealthQuery) -> Answer {
         // A gateway that does not lead speaks for the one that does, while it hears of it.
         HealthQuery::PrimaryReady => ControlResponse::new(if ready && led { 200 } else { 503 }),
         HealthQuery::IsPrimary => ControlResponse::new(if leads { 200 } else { 503 }),
-        HealthQuery::State { .. } => {
-            let started = NodeStateFlags::CLUSTER_STARTED;
-            let flags = if ready { NodeStateFlags::OK } else { started };
-            json(&NodeStateInfo::new(&view, flags))
-        }
+        HealthQuery::State { .. } => json(&NodeStateInfo::new(&view, node::state(core, &view).await?)),
     };
     let up = core.started.elapsed().as_nanos();
     // The cluster is up since its leader is; a lone node leads since its start.
@@ -93,15 +89,14 @@ pub(super) async fn change(
     Ok(ControlResponse::new(200))
 }
 
-/// Refuses settings that would promise what is not done: protection without the jobs that make it, eviction and
-/// rates that nothing enforces, and authentication, which follows from the credentials given at start. Sending back
-/// what a bucket has is no promise: none of these can be on.
+/// Refuses settings that would promise what is not done: protection without the jobs that make it, rates that nothing enforces,
+/// and authentication, which follows from the credentials given at start. Sending back what a bucket has is no promise: none
+/// of these can be on.
 pub(super) fn settable<'p>(mut settings: impl Iterator<Item = (&'p str, &'p str)>) -> Result<(), AisError> {
     const OFF: [&str; 7] = ["", "false", "f", "no", "n", "off", "0"];
-    const SWITCHES: [&str; 6] = [
+    const SWITCHES: [&str; 5] = [
         super::mirror::SWITCH,
         "ec.enabled",
-        "lru.enabled",
         "rate_limit.backend.enabled",
         "rate_limit.frontend.enabled",
         "auth.client_auth_required",

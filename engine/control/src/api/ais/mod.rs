@@ -39,11 +39,11 @@ pub(crate) async fn answer(core: &Arc<Core>, op: AisOp, asked: &Asked<'_>) -> Co
 
 async fn served(core: &Arc<Core>, op: AisOp, asked: &Asked<'_>) -> Answer {
     match op {
-        AisOp::Health(query) => cluster::health(core, query),
+        AisOp::Health(query) => cluster::health(core, query).await,
         AisOp::TokenCheck => Ok(ControlResponse::new(200)),
         AisOp::Metrics => {
             on_cluster(asked, Access::SHOW_CLUSTER)?;
-            Ok(metrics::answer(core, asked.under_way))
+            Ok(metrics::answer(core, asked.under_way).await)
         }
         AisOp::Daemon(what) => {
             on_cluster(asked, Access::SHOW_CLUSTER)?;

@@ -12,7 +12,7 @@ use weir_ais::{
 use weir_cluster::{ClusterView, Node, NodeId, Role};
 
 use super::{Answer, error, jobs, json};
-use crate::api::Asked;
+use crate::api::{Asked, space};
 use crate::core::Core;
 use crate::log::LogTail;
 use crate::{ControlError, ControlResponse};
@@ -148,6 +148,8 @@ pub(super) async fn mountpaths(core: &Core) -> Result<Mountpaths, AisError> {
 pub(super) async fn capacity(core: &Core) -> Result<Capacity, AisError> {
     let mut mountpaths = BTreeMap::new();
     let all = core.backend.mountpaths().await.map_err(error::of)?;
+    let view = core.view().map_err(error::of)?;
+    let cs_err = space::words(&view.config, &all);
     for facts in all.into_iter().filter(|facts| facts.disabled.is_none()) {
         let mut mountpath = CapacityMountpath {
             mountpath_label: facts.label,
@@ -163,7 +165,7 @@ pub(super) async fn capacity(core: &Core) -> Result<Capacity, AisError> {
         mountpath.fs.fs_id = facts.fs_id;
         mountpaths.insert(facts.path, mountpath);
     }
-    Ok(Capacity::new(mountpaths))
+    Ok(Capacity { cs_err, ..Capacity::new(mountpaths) })
 }
 
 /// `part` of `whole` in percent, rounded down.
@@ -202,11 +204,23 @@ pub(super) async fn stats(core: &Core, view: &ClusterView, id: &NodeId) -> Resul
     Ok(NodeStats { snode: node.into(), tracker: tracker(core, node.role), capacity })
 }
 
+/// What is to be known of this process at once: whether it has started, and whether its disks are too full.
+pub(super) async fn state(core: &Core, view: &ClusterView) -> Result<NodeStateFlags, AisError> {
+    let mountpaths = core.backend.mountpaths().await.map_err(error::of)?;
+    Ok(started(core) | space::flags(&view.config, &mountpaths))
+}
+
+fn started(core: &Core) -> NodeStateFlags {
+    if core.backend.is_ready() { NodeStateFlags::OK } else { NodeStateFlags::CLUSTER_STARTED }
+}
+
 async fn status(core: &Core, view: &ClusterView, id: &NodeId) -> Result<NodeStatus, AisError> {
     let node = find(view, id)?;
-    let ready = core.backend.is_ready();
-    let state =
-        NodeStateInfo::new(view, if ready { NodeStateFlags::OK } else { NodeStateFlags::CLUSTER_STARTED });
+    let flags = match node.role {
+        Role::Gateway => started(core),
+        Role::Target => state(core, view).await?,
+    };
+    let state = NodeStateInfo::new(view, flags);
     let stats = stats(core, view, id).await?;
     let mut status = NodeStatus::new(node, view, state, stats, sys_info(core).await?);
     status.rebalance_snap = jobs::running_rebalance(core, view, id);

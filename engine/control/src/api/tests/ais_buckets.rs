@@ -134,7 +134,7 @@ fn properties() {
     node.ok("PATCH /v1/buckets/b1?provider=ais", &action("reset-bprops", "null"));
     assert_eq!(props(&node)["checksum"]["type"], "xxhash2");
     // What is kept and has no effect is not switched on; sending back all that is shown still works.
-    for name in ["lru", "ec", "rate_limit\":{\"backend", "rate_limit\":{\"frontend"] {
+    for name in ["ec", "rate_limit\":{\"backend", "rate_limit\":{\"frontend"] {
         let ends = if name.contains('{') { "}}}" } else { "}}" };
         let on = action("set-bprops", &format!("{{\"{name}\":{{\"enabled\":true{ends}"));
         let (status, text) = node.get("PATCH /v1/buckets/b1?provider=ais", &on);

@@ -64,7 +64,6 @@ fn configuration_is_set_and_kept() {
         ("PUT /v1/cluster/set-config?checksum.type=x", "", 400),
         ("PUT /v1/cluster/set-config?checksum.type=md5&transient=true", "", 501),
         ("PUT /v1/cluster/set-config?mirror.enabled=true", "", 501),
-        ("PUT /v1/cluster/set-config?lru.enabled=true", "", 501),
         ("PUT /v1/cluster/set-config?rate_limit.frontend.enabled=true", "", 501),
         ("PUT /v1/cluster/set-config?rate_limit.backend.enabled=yes", "", 501),
         ("PUT /v1/cluster/set-config?auth.client_auth_required=true", "", 501),

@@ -182,3 +182,55 @@ fn leftovers_are_removed() {
     assert_eq!(started(&node, &json!({"kind": "cleanup"})), (2, 4096));
     assert_eq!(started(&node, &json!({"kind": "cleanup-store"})), (0, 0));
 }
+
+#[test]
+fn room_is_made_where_a_disk_passes_the_high_watermark() {
+    let node = Node::start();
+    let (a, b, own, kept) = (aws("a"), aws("b"), ais("own"), ais("kept"));
+    for bucket in [&a, &b] {
+        node.memory.at_origin(bucket, &[]);
+        node.ok(&format!("HEAD /v1/buckets/{}?provider=aws", bucket.name), "");
+    }
+    ["own", "kept"].into_iter().for_each(|name| create(&node, name));
+    for i in 0..10 {
+        for (n, bucket) in [&a, &b, &own, &kept].into_iter().enumerate() {
+            node.memory.put_at(bucket, &format!("{i}"), 10, 1000 * i + n as u64);
+        }
+    }
+    node.memory.put_at(&own, "lately", 10, crate::now_ns());
+    for bucket in ["a?provider=aws", "own?provider=ais"] {
+        let on = action("set-bprops", r#"{"lru":{"enabled":true}}"#);
+        node.ok(&format!("PATCH /v1/buckets/{bucket}"), &on);
+    }
+    let config = json!({"lru": {"capacity_upd_time": "1s"}, "periodic": {"stats_time": "1s"}});
+    node.ok("PUT /v1/cluster", &action("set-config", &config.to_string()));
+    let jobs = |node: &Node| node.json("GET /v1/cluster?what=status_all", r#"{"kind":"lru"}"#);
+    let flags = |node: &Node| {
+        let flags = node.json("GET /v1/health?cii=true", "")["flags"].as_u64().unwrap();
+        flags & (1 << 8 | 1 << 11 | 1 << 22 | 1 << 23)
+    };
+    assert_eq!((jobs(&node), flags(&node)), (json!([]), 0), "a quarter is used");
+    // 91 of 100: two buckets give, by turns, what is above the low watermark.
+    let space = json!({"space": {"cleanupwm": 50, "lowwm": 84, "highwm": 90}});
+    node.ok("PUT /v1/cluster", &action("set-config", &space.to_string()));
+    node.memory.used.store(660, Ordering::Relaxed);
+    let begun = Instant::now();
+    let job = loop {
+        let all = jobs(&node);
+        if all[0]["end_time"].as_u64().is_some_and(|end| end > 0) {
+            break all[0].clone();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{all}");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!((&job["err"], jobs(&node).as_array().unwrap().len()), (&json!(""), 1));
+    let left = ["3", "4", "5", "6", "7", "8", "9"];
+    assert_eq!(node.memory.names(&a), left[1..]);
+    assert_eq!(node.memory.names(&own), [&left[..], &["lately"]].concat());
+    assert_eq!((node.memory.names(&b).len(), node.memory.names(&kept).len()), (10, 10));
+    assert_eq!(flags(&node), 1 << 11 | 1 << 23);
+    let capacity = node.json("GET /v1/daemon?what=disk", "");
+    assert_eq!(capacity["cs_err"], "mountpath /mp1 is above space.highwm");
+    let metrics = String::from_utf8(node.ask("GET /metrics", "").body.to_vec()).unwrap();
+    assert!(metrics.contains("weir_disk_fill{mountpath=\"/mp1\"} 1\n"), "{metrics}");
+}

@@ -38,6 +38,8 @@ pub(crate) struct Memory {
     pub(crate) stop_asked: AtomicBool,
     /// Removing data fails.
     pub(crate) stuck: AtomicBool,
+    /// Of 1000 bytes so many are used beside 250.
+    pub(crate) used: AtomicU64,
 }
 
 pub(crate) fn ais(name: &str) -> Bucket {
@@ -279,12 +281,13 @@ impl Backend for Memory {
     }
 
     fn mountpaths(&self) -> BackendFuture<'_, Vec<MountpathFacts>> {
+        let used = self.used.load(Ordering::Relaxed);
         let facts = |path: &str, disabled: Option<&str>| MountpathFacts {
             path: path.into(),
             disks: vec!["nvme0n1".into()],
             fs_type: "xfs".into(),
-            used: 250,
-            free: 750,
+            used: 250 + used,
+            free: 750 - used,
             disabled: disabled.map(Into::into),
             ..MountpathFacts::default()
         };
