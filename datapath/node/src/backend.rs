@@ -16,14 +16,15 @@ use weir_control::{
 use weir_origin::{OriginsHandle, RemoteBucket};
 use weir_ring::Sender;
 use weir_shard::{
-    CommitError, CopyTask, Disk, DiskSet, Disks, Errand, Inbound, Pass, PromoteDirs, PromoteError,
-    PromoteTask, RingFile, ShardMetrics, WalkerPort,
+    CommitError, CopyTask, Disk, DiskSet, Disks, Errand, HealthBounds, Inbound, Pass, PromoteDirs,
+    PromoteError, PromoteTask, RingFile, ShardMetrics, WalkerPort,
 };
 use weir_store::{Change, Durability, ListQuery, Page, Record, Terms, Watch};
 use weir_types::{Bucket, ObjectName, Provider};
 
 use crate::failures::{commit_error, no_room, origin_error, outcome};
-use crate::keeper::KeeperPort;
+use crate::health::HealthChecks;
+use crate::keeper::{KeeperPort, Labels};
 use crate::{figures, mounts, tidy};
 
 /// Disks, walker and origins of this node.
@@ -39,6 +40,9 @@ pub(crate) struct NodeBackend {
     pub(crate) turn: AtomicUsize,
     /// The directories whose files may become objects.
     pub(crate) promote: PromoteDirs,
+    /// What the operator calls the mountpaths.
+    pub(crate) labels: Labels,
+    pub(crate) health: HealthChecks,
 }
 
 impl NodeBackend {
@@ -321,11 +325,20 @@ impl Backend for NodeBackend {
     }
 
     fn mountpaths(&self) -> BackendFuture<'_, Vec<MountpathFacts>> {
-        Box::pin(async move { Ok(mounts::all(&self.disks.now())) })
+        Box::pin(async move { Ok(mounts::all(&self.disks.now(), &self.labels.lock())) })
     }
 
     fn change_mountpath<'a>(&'a self, change: &'a MountpathChange) -> BackendFuture<'a, ()> {
         Box::pin(self.keeper.change(change.clone()))
+    }
+
+    fn check_mountpath<'a>(&'a self, path: &'a str, files: usize, errors: usize) -> BackendFuture<'a, ()> {
+        let set = self.disks.now();
+        Box::pin(async move {
+            let not_there = || BackendError::Mountpath(format!("mountpath {path} is not in service"));
+            let disk = set.find(Path::new(path)).ok_or_else(not_there)?;
+            self.health.begin(disk, HealthBounds { files, errors }, self.keeper.clone())
+        })
     }
 
     fn wants_resilver(&self) -> Option<u64> {

@@ -16,8 +16,9 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
+use parking_lot::Mutex;
 use weir_cluster::hrw;
-use weir_control::{BackendError, MountpathAction, MountpathChange};
+use weir_control::{BY_COMMAND, BackendError, MountpathAction, MountpathChange};
 use weir_shard::{
     Away, Closed, CommitterConfig, CommitterThread, Disk, DiskId, DiskSet, Disks, Duty, RingFile, WalkerPort,
 };
@@ -72,7 +73,11 @@ pub(crate) struct Keeper {
     index_share: usize,
     index_left: usize,
     threads: BTreeMap<DiskId, Kept>,
+    labels: Labels,
 }
+
+/// The operator's labels, by the roots of their mountpaths.
+pub(crate) type Labels = Arc<Mutex<BTreeMap<PathBuf, String>>>;
 
 struct Kept {
     path: PathBuf,
@@ -84,6 +89,7 @@ struct Kept {
 enum Ask {
     Change(MountpathChange, oneshot::Sender<Result<(), BackendError>>),
     Settled(u64, oneshot::Sender<Result<bool, BackendError>>),
+    Failed(PathBuf, String),
     Stop,
 }
 
@@ -111,6 +117,14 @@ impl KeeperPort {
         let (tell, done) = oneshot::channel();
         self.ask(Ask::Settled(version, tell))?;
         done.await.map_err(|_| stopped())?
+    }
+
+    /// Says that a disk has failed.
+    pub(crate) fn failed(&self, path: PathBuf, why: String) {
+        tracing::error!("{}: {why}", path.display());
+        if let Err(error) = self.ask(Ask::Failed(path, why)) {
+            tracing::error!("it stays in service: {error}");
+        }
     }
 
     fn ask(&self, ask: Ask) -> Result<(), BackendError> {
@@ -157,6 +171,7 @@ impl Keeper {
             index_share,
             index_left: limits::LIST_INDEX_BYTES_MAX,
             threads: BTreeMap::new(),
+            labels: Labels::default(),
         };
         let epoch = this.registry.next_epoch();
         this.clock.begin(epoch);
@@ -182,6 +197,7 @@ impl Keeper {
             this.registry.disable(&path, &error.to_string(), !this.registry.settled);
         }
         this.write()?;
+        *this.labels.lock() = this.registry.labels();
         let set = this.set_of(1, disks);
         this.disks.publish(set);
         Ok(this)
@@ -190,6 +206,11 @@ impl Keeper {
     /// Where the set is published.
     pub(crate) fn disks(&self) -> Disks {
         self.disks.clone()
+    }
+
+    /// Where the operator's labels of them are.
+    pub(crate) fn labels(&self) -> Labels {
+        self.labels.clone()
     }
 
     /// Begins to take changes.
@@ -215,6 +236,7 @@ impl Keeper {
                     drop(tell.send(done));
                 }
                 Ok(Ask::Settled(version, tell)) => drop(tell.send(self.settled(version, walker))),
+                Ok(Ask::Failed(path, why)) => self.fail(&path, &why, walker),
                 Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -244,10 +266,11 @@ impl Keeper {
     fn change(&mut self, change: &MountpathChange, walker: &WalkerPort) -> Result<(), BackendError> {
         let path = Path::new(&change.path);
         match change.action {
-            MountpathAction::Attach => self.attach(path),
+            MountpathAction::Attach => self.attach(path, &change.label),
             MountpathAction::Enable => self.enable(path),
             MountpathAction::Disable => self.take_out(path, change.resilver, Standing::Disabled, walker),
             MountpathAction::Detach => self.take_out(path, change.resilver, Standing::Detached, walker),
+            MountpathAction::Rescan | MountpathAction::Check => Ok(()),
         }
     }
 
@@ -331,7 +354,7 @@ impl Keeper {
                 Some(Standing::Disabling) => Standing::Disabled,
                 _ => Standing::Detached,
             };
-            self.note_out(&path, to, "by command");
+            self.note_out(&path, to, BY_COMMAND);
         }
         let mut disks = self.disks.now().disks.clone();
         for disk in disks.iter_mut().filter(|disk| disk.duty == Duty::Returning) {
@@ -353,20 +376,13 @@ impl Keeper {
         };
         let failed: Vec<_> = now.disks.iter().filter_map(failed).collect();
         drop(now);
-        for (path, why) in failed {
-            tracing::error!(
-                "{} has failed and is out of service, its names answer 503: {why}",
-                path.display()
-            );
-            if let Err(error) = self.close(&path, Standing::Disabled, &why, walker) {
-                tracing::error!("{}: {error}", path.display());
-            }
-        }
+        failed.into_iter().for_each(|(path, why)| self.fail(&path, &why, walker));
     }
 
     /// Writes down what is the node's, and puts it in force.
     fn publish(&mut self, disks: Vec<Disk>) -> Result<(), BackendError> {
         self.write().map_err(failed)?;
+        *self.labels.lock() = self.registry.labels();
         let now = self.disks.now();
         let next = self.set_of(now.version + 2, disks);
         self.disks.publish(now.closing(&next));

@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod failures;
 mod figures;
+mod health;
 mod keeper;
 mod keys;
 mod lock;

@@ -1,7 +1,8 @@
 //! What there is to say of mountpaths: state and space, and which device and file system they lie on.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use weir_control::{DiskCounters, MountpathFacts};
 use weir_shard::{DiskSet, Duty};
@@ -32,19 +33,22 @@ pub(crate) fn disk(path: &Path) -> Option<(String, DiskCounters)> {
 }
 
 /// State and space of all mountpaths of a node.
-pub(crate) fn all(set: &DiskSet) -> Vec<MountpathFacts> {
+pub(crate) fn all(set: &DiskSet, labels: &BTreeMap<PathBuf, String>) -> Vec<MountpathFacts> {
+    let label = |path: &Path| labels.get(path).cloned().unwrap_or_default();
     let disks = set.disks.iter().map(|disk| {
         let space = disk.mountpath.space();
         MountpathFacts {
             used: space.total.saturating_sub(space.free),
             free: space.free,
             leaving: disk.duty == Duty::Leaving,
+            label: label(&disk.path),
             ..facts(&disk.path)
         }
     });
     let away = set.away.iter().map(|away| MountpathFacts {
         disabled: Some(away.why.clone()),
         path: away.path.display().to_string(),
+        label: label(&away.path),
         ..MountpathFacts::default()
     });
     disks.chain(away).collect()

@@ -19,6 +19,7 @@ use weir_types::{Provider, limits};
 
 use crate::backend::NodeBackend;
 use crate::bounds::MemoryBounds;
+use crate::health::HealthChecks;
 use crate::keeper::{Keeper, KeeperConfig, KeeperThread};
 use crate::lock::Locks;
 use crate::port::Port;
@@ -74,7 +75,7 @@ impl Node {
             closed: closed.clone(),
         };
         let keeper = Keeper::open(keeper_config, &config.mountpaths)?;
-        let disks = keeper.disks();
+        let (disks, labels) = (keeper.disks(), keeper.labels());
         let walker = WalkerThread::start(disks.clone()).map_err(shard_error)?;
         let keeper = keeper.run(walker.port.clone())?;
         let origins = origins(&config)?;
@@ -93,6 +94,8 @@ impl Node {
             shards: senders.clone(),
             turn: AtomicUsize::default(),
             promote: promote.clone(),
+            labels,
+            health: HealthChecks::default(),
         };
         let control = Control::start(control_config, Arc::new(backend)).map_err(control_error)?;
         closed.heed(control.views(), control.lease(), disks.clone());

@@ -51,6 +51,9 @@ struct Known {
     /// Why it is out of service.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     why: String,
+    /// What the operator calls it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    label: String,
     /// It went out of service while names were being moved: any name may be on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     any: bool,
@@ -217,16 +220,31 @@ impl Registry {
     /// Remembers an attached disk.
     pub(crate) fn note(&mut self, path: &Path, identity: &Identity, standing: Standing, given: bool) {
         self.epoch = self.epoch.max(identity.epoch);
+        let label = self.mountpaths.get(&key(path)).map_or_else(String::new, |known| known.label.clone());
         let known = Known {
             uuid: identity.mountpath.clone(),
             epoch: identity.epoch,
             standing,
             given,
             why: String::new(),
+            label,
             any: false,
             replaced: false,
         };
         self.mountpaths.insert(key(path), known);
+    }
+
+    /// Remembers what a known disk is called.
+    pub(crate) fn label(&mut self, path: &Path, label: &str) {
+        if let Some(known) = self.mountpaths.get_mut(&key(path)) {
+            label.clone_into(&mut known.label);
+        }
+    }
+
+    /// What disks are called, those that are called something.
+    pub(crate) fn labels(&self) -> BTreeMap<PathBuf, String> {
+        let called = self.mountpaths.iter().filter(|(_, known)| !known.label.is_empty());
+        called.map(|(path, known)| (path.into(), known.label.clone())).collect()
     }
 
     /// Remembers what becomes of a known disk.

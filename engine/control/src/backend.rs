@@ -126,6 +126,12 @@ pub trait Backend: Send + Sync + 'static {
         Box::pin(async { Err(BackendError::Unsupported(format!("{} a mountpath", change.action.as_str()))) })
     }
 
+    /// Begins to look at the health of a mountpath in service, by so many files that are read and written: with so many errors it
+    /// has failed, and is taken out of service.
+    fn check_mountpath<'a>(&'a self, path: &'a str, _files: usize, _errors: usize) -> BackendFuture<'a, ()> {
+        Box::pin(async move { Err(BackendError::Unsupported(format!("check mountpath {path}"))) })
+    }
+
     /// The number of the set of mountpaths, if names are still to be moved under it.
     fn wants_resilver(&self) -> Option<u64> {
         None
@@ -269,6 +275,9 @@ pub struct Upload {
     pub initiated_ns: u64,
 }
 
+/// Why a mountpath is out of service that somebody took out.
+pub const BY_COMMAND: &str = "by command";
+
 /// State and space of a mountpath.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountpathFacts {
@@ -305,6 +314,10 @@ pub enum MountpathAction {
     Disable,
     /// It leaves the node.
     Detach,
+    /// The disks under it are looked for anew.
+    Rescan,
+    /// Its health is looked at.
+    Check,
 }
 
 impl MountpathAction {
@@ -315,6 +328,8 @@ impl MountpathAction {
             Self::Enable => "enable",
             Self::Disable => "disable",
             Self::Detach => "detach",
+            Self::Rescan => "rescan",
+            Self::Check => "check",
         }
     }
 }
@@ -328,6 +343,8 @@ pub struct MountpathChange {
     pub path: String,
     /// Whether what it holds is moved away first, where it goes.
     pub resilver: bool,
+    /// What the operator calls it, where it is attached.
+    pub label: String,
 }
 
 /// A file that is to become an object of the node that is asked.

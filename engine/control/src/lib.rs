@@ -34,9 +34,9 @@ mod sim;
 mod thread;
 
 pub use backend::{
-    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry, LocalPage,
-    MountpathAction, MountpathChange, MountpathFacts, PromoteCall, RemoteEntry, RemoteOrigin, RemotePage,
-    RemoteQuery, Upload,
+    BY_COMMAND, Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry,
+    LocalPage, MountpathAction, MountpathChange, MountpathFacts, PromoteCall, RemoteEntry, RemoteOrigin,
+    RemotePage, RemoteQuery, Upload,
 };
 pub use config::{ControlConfig, Identity, PeersConfig, SNAPSHOT_ENTRIES};
 pub use error::ControlError;

@@ -254,6 +254,14 @@ pub const JOB_COPIES_MAX: usize = 16;
 pub const EVICTIONS_MAX: usize = 32_768;
 /// Seconds between two looks at a disk's space while nothing changes on it.
 pub const SPACE_LOOK_SECONDS: u64 = 5;
+/// Files that a look at a disk's health reads, and as many that it writes.
+pub const HEALTH_FILES_MAX: usize = 100;
+/// Bytes that it reads of each file, and writes to one.
+pub const HEALTH_FILE_BYTES_MAX: usize = 1 << 20;
+/// Seconds that it may take: a disk that takes longer has failed.
+pub const HEALTH_SECONDS_MAX: u64 = 120;
+/// Label of a mountpath, in bytes.
+pub const MOUNTPATH_LABEL_BYTES_MAX: usize = 128;
 /// Seconds between two looks at how full the disks are, at least, whatever is configured.
 pub const CAPACITY_LOOK_SECONDS_MIN: u64 = 1;
 /// Entries of one directory whose files become objects, and directories that wait to be looked into.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{ActionMsg, AisError, Unsupported};
+use crate::{ActionMsg, AisError};
 
 /// An action on a mountpath. The method of the request says nothing more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +15,10 @@ pub enum MountpathMsg {
     Disable(String),
     /// It leaves the node.
     Detach(String),
-    /// Not built.
-    Unsupported(Unsupported),
+    /// The disks under it are looked for anew.
+    Rescan(String),
+    /// Its health is looked at (AIS: FSHC).
+    Check(String),
 }
 
 impl MountpathMsg {
@@ -32,7 +34,8 @@ impl MountpathMsg {
             "enable-mp" => Self::Enable(path()?),
             "disable-mp" => Self::Disable(path()?),
             "detach-mp" => Self::Detach(path()?),
-            "rescan-mp" | "fshc-mp" => Self::Unsupported(Unsupported::new(msg.action, "a mountpath")),
+            "rescan-mp" => Self::Rescan(path()?),
+            "fshc-mp" => Self::Check(path()?),
             _ => return Err(msg.unknown("mountpaths")),
         })
     }
@@ -49,7 +52,8 @@ mod tests {
         assert_eq!(read(r#"{"action":"enable-mp","value":"/m"}"#), Ok(MountpathMsg::Enable("/m".into())));
         assert_eq!(read(r#"{"action":"disable-mp","value":"/m"}"#), Ok(MountpathMsg::Disable("/m".into())));
         assert_eq!(read(r#"{"action":"detach-mp","value":"/m"}"#), Ok(MountpathMsg::Detach("/m".into())));
-        assert!(matches!(read(r#"{"action":"rescan-mp","value":"/m"}"#), Ok(MountpathMsg::Unsupported(_))));
+        assert_eq!(read(r#"{"action":"rescan-mp","value":"/m"}"#), Ok(MountpathMsg::Rescan("/m".into())));
+        assert_eq!(read(r#"{"action":"fshc-mp","value":"/m"}"#), Ok(MountpathMsg::Check("/m".into())));
         for bad in [r#"{"action":"attach-mp"}"#, r#"{"action":"detach-mp","value":""}"#, r#"{"action":"x"}"#]
         {
             assert_eq!(read(bad).unwrap_err().status(), 400, "{bad}");

@@ -82,6 +82,8 @@ pub enum AisOp {
         reverse: bool,
         /// Nothing is moved.
         no_resilver: bool,
+        /// What the mountpath is to be called.
+        label: String,
     },
     /// `/v1/cluster?what=`.
     Cluster(What),

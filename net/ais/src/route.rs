@@ -290,7 +290,8 @@ fn daemon(method: Method, rest: &str, query: &Query<'_>, reverse: bool) -> Resul
             Ok(if reverse { AisOp::ReversePut { assignments } } else { AisOp::DaemonPut { assignments } })
         }
         (Method::Put | Method::Post | Method::Delete, "mountpaths") => {
-            Ok(AisOp::Mountpaths { reverse, no_resilver: query.flag("dntres") })
+            let label = query.get("mountpath_label").unwrap_or_default().into_owned();
+            Ok(AisOp::Mountpaths { reverse, no_resilver: query.flag("dntres"), label })
         }
         (Method::Get | Method::Put, other) => Err(AisError::Path { path: other.into() }),
         _ => Err(AisError::Method { method: method.as_str(), allow: "GET, PUT" }),

@@ -229,11 +229,11 @@ fn everything_else() {
     );
     assert_eq!(
         at(Method::Delete, "/v1/reverse/daemon/mountpaths", "dntres=true"),
-        Ok(AisOp::Mountpaths { reverse: true, no_resilver: true })
+        Ok(AisOp::Mountpaths { reverse: true, no_resilver: true, label: String::new() })
     );
     assert_eq!(
-        at(Method::Put, "/v1/daemon/mountpaths", ""),
-        Ok(AisOp::Mountpaths { reverse: false, no_resilver: false })
+        at(Method::Put, "/v1/daemon/mountpaths", "mountpath_label=rack%201"),
+        Ok(AisOp::Mountpaths { reverse: false, no_resilver: false, label: "rack 1".into() })
     );
     assert_eq!(at(Method::Post, "/v1/tokens", ""), Ok(AisOp::TokenCheck));
     assert_eq!(at(Method::Get, "/metrics", ""), Ok(AisOp::Metrics));

@@ -146,6 +146,8 @@ mod tests {
         check("weir cluster remove", false);
         check("weir mountpath list", true);
         check("weir mountpath attach /disks/3 --node t1t1t1t1", true);
+        check("weir mountpath attach /disks/3 --label shelf", true);
+        check("weir mountpath check /disks/3", true);
         check("weir mountpath detach /disks/3 --no-resilver", true);
         check("weir mountpath attach", false);
         check("weir load get --endpoint http://h:1 --json - --server-pid 1", true);

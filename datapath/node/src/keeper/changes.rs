@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use weir_control::BackendError;
+use weir_control::{BY_COMMAND, BackendError};
 use weir_shard::{Disk, Duty, WalkerPort};
 use weir_types::limits;
 
@@ -11,26 +11,30 @@ use crate::mounts;
 use crate::registry::{Standing, holds_objects};
 
 impl Keeper {
-    pub(super) fn attach(&mut self, path: &Path) -> Result<(), BackendError> {
+    pub(super) fn attach(&mut self, path: &Path, label: &str) -> Result<(), BackendError> {
+        check_label(path, label)?;
         match self.registry.standing(path) {
             Some(Standing::Attached | Standing::Returning) => {
                 return Err(refused(path, "is attached already"));
             }
-            Some(Standing::Detaching | Standing::Disabling | Standing::Removed) => return self.stay(path),
+            Some(Standing::Detaching | Standing::Disabling | Standing::Removed) => {
+                self.registry.label(path, label);
+                return self.stay(path);
+            }
             Some(Standing::Disabled) => {
                 return Err(refused(path, "is out of service: enable it, or detach it first"));
             }
             Some(Standing::Detached) | None => {}
         }
         self.check_new(path)?;
-        self.take_in(path, Standing::Attached)
+        self.take_in(path, Standing::Attached, Some(label))
     }
 
     pub(super) fn enable(&mut self, path: &Path) -> Result<(), BackendError> {
         match self.registry.standing(path) {
             Some(Standing::Attached | Standing::Returning) => Ok(()),
             Some(Standing::Detaching | Standing::Disabling | Standing::Removed) => self.stay(path),
-            Some(Standing::Disabled) => self.take_in(path, Standing::Returning),
+            Some(Standing::Disabled) => self.take_in(path, Standing::Returning, None),
             Some(Standing::Detached) | None => {
                 Err(refused(path, "is not a mountpath of this node: attach it"))
             }
@@ -66,12 +70,15 @@ impl Keeper {
         }
     }
 
-    /// Opens a disk and makes it one of the set.
-    fn take_in(&mut self, path: &Path, standing: Standing) -> Result<(), BackendError> {
+    /// Opens a disk and makes it one of the set, with a label if it gets one.
+    fn take_in(&mut self, path: &Path, standing: Standing, label: Option<&str>) -> Result<(), BackendError> {
         let epoch = self.registry.next_epoch();
         self.write().map_err(failed)?;
         let disk = self.start(path, epoch).map_err(|error| refused(path, &error.to_string()))?;
         self.registry.note(path, disk.mountpath.identity(), standing, false);
+        if let Some(label) = label {
+            self.registry.label(path, label);
+        }
         let now = self.disks.now();
         self.registry.settled = now.disks.is_empty() && now.away.is_empty();
         let id = disk.id;
@@ -108,7 +115,7 @@ impl Keeper {
             Some(_) => {}
         }
         if !resilver {
-            return self.close(path, to, "by command", walker);
+            return self.close(path, to, BY_COMMAND, walker);
         }
         let now = self.disks.now();
         let stays = now.disks.iter().filter(|d| d.duty == Duty::Serving && **d.path != *path);
@@ -134,6 +141,17 @@ impl Keeper {
         self.publish(with_duty(now.disks.clone(), path, Duty::Leaving))
     }
 
+    /// Takes a disk out that has failed. One that is not in the set any more is out.
+    pub(super) fn fail(&mut self, path: &Path, why: &str, walker: &WalkerPort) {
+        if self.disks.load().find(path).is_none() {
+            return;
+        }
+        tracing::error!("{} has failed and is out of service, its names answer 503: {why}", path.display());
+        if let Err(error) = self.close(path, Standing::Disabled, why, walker) {
+            tracing::error!("{}: {error}", path.display());
+        }
+    }
+
     /// Forgets a disk that is out of service, with what it may hold.
     fn give_up(&mut self, path: &Path) -> Result<(), BackendError> {
         self.registry.set(path, Standing::Detached);
@@ -146,6 +164,16 @@ impl Keeper {
 fn with_duty(mut disks: Vec<Disk>, path: &Path, duty: Duty) -> Vec<Disk> {
     disks.iter_mut().filter(|disk| **disk.path == *path).for_each(|disk| disk.duty = duty);
     disks
+}
+
+fn check_label(path: &Path, label: &str) -> Result<(), BackendError> {
+    let max = limits::MOUNTPATH_LABEL_BYTES_MAX;
+    match label.len() <= max && !label.chars().any(char::is_control) {
+        true => Ok(()),
+        false => {
+            Err(refused(path, &format!("has a label of more than {max} bytes, or with control characters")))
+        }
+    }
 }
 
 fn refused(path: &Path, why: &str) -> BackendError {

@@ -1,11 +1,12 @@
-//! How full this node's disks are, as operators are told: by AIS's flags, in words, and as a figure.
+//! What is wrong with this node's disks, as operators are told: those that have failed and those that are too full, by AIS's
+//! flags, in words, and as a figure.
 
 use std::fmt::Write as _;
 
 use weir_ais::NodeStateFlags;
 use weir_cluster::{ClusterConfig, Fill};
 
-use crate::MountpathFacts;
+use crate::{BY_COMMAND, MountpathFacts};
 
 /// Mountpaths in service, with how full they are.
 fn fills<'f>(
@@ -16,12 +17,18 @@ fn fills<'f>(
     in_service.map(|m| (m, config.space.fill(m.used, m.used.saturating_add(m.free))))
 }
 
-/// The flags that say so, if there is something to say.
+/// The flags that say what is wrong, if something is.
 pub(super) fn flags(config: &ClusterConfig, facts: &[MountpathFacts]) -> NodeStateFlags {
-    match fills(config, facts).map(|(_, fill)| fill).max().unwrap_or_default() {
+    let full = match fills(config, facts).map(|(_, fill)| fill).max().unwrap_or_default() {
         Fill::Room => NodeStateFlags::default(),
         Fill::High => NodeStateFlags::LOW_CAPACITY | NodeStateFlags::DISK_LOW_CAPACITY,
         Fill::Out => NodeStateFlags::OUT_OF_SPACE | NodeStateFlags::DISK_OUT_OF_SPACE,
+    };
+    let has_failed =
+        |mountpath: &MountpathFacts| mountpath.disabled.as_deref().is_some_and(|why| why != BY_COMMAND);
+    match facts.iter().any(has_failed) {
+        true => full | NodeStateFlags::DISK_FAULT,
+        false => full,
     }
 }
 
@@ -63,7 +70,9 @@ mod tests {
             free: 100 - used,
             ..MountpathFacts::default()
         };
-        let gone = MountpathFacts { disabled: Some("EIO".into()), ..mountpath("/gone", 100) };
+        let gone = MountpathFacts { disabled: Some(BY_COMMAND.into()), ..mountpath("/gone", 100) };
+        let failed = MountpathFacts { disabled: Some("EIO".into()), ..gone.clone() };
+        assert_eq!(flags(&config, &[gone.clone(), failed]), NodeStateFlags::DISK_FAULT);
         for (used, expected, text, figure) in [
             (90, 0, "", 0),
             (91, 1 << 11 | 1 << 23, "mountpath /b is above space.highwm", 1),

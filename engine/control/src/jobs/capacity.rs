@@ -41,7 +41,7 @@ impl Capacity {
         let others = |job: &Job| job.runs() && job.order.kind() == order.kind() && job.order != order;
         let runs = view.jobs.iter().any(|job| others(job) && job.parts.contains_key(own));
         if !self.full.is_empty() && !runs && !evict::switched_on(view).is_empty() {
-            self.evictions.tend(core, view, self.times, order).await;
+            self.evictions.tend(core, view, self.times, self.times, order).await;
         }
     }
 

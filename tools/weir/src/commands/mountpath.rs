@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::Context;
 use crate::client::Payload;
 use crate::error::ToolError;
+use crate::output::printable;
 
 /// Between two looks at a resilver.
 const LOOK: Duration = Duration::from_millis(500);
@@ -21,13 +23,15 @@ pub(crate) enum MountpathCommand {
     /// Show mountpaths with their state and space
     List(ListArgs),
     /// Take a directory in: objects move to it while the node serves
-    Attach(ChangeArgs),
+    Attach(AttachArgs),
     /// Move what a mountpath holds to the others, then take it off the node
     Detach(LeaveArgs),
     /// Use a mountpath again that is out of service
     Enable(ChangeArgs),
     /// Move what a mountpath holds to the others, then take it out of service
     Disable(LeaveArgs),
+    /// Read and write a little on a mountpath; if that fails it is taken out of service: a moment later the list says so
+    Check(CheckArgs),
 }
 
 #[derive(Args, Debug)]
@@ -50,6 +54,24 @@ pub(crate) struct ChangeArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct AttachArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// What to call it in lists
+    #[arg(long)]
+    label: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Its directory, as the node knows it
+    path: String,
+    /// The target; not needed where there is one
+    #[arg(long, value_name = "ID")]
+    node: Option<String>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct LeaveArgs {
     #[command(flatten)]
     change: ChangeArgs,
@@ -61,15 +83,28 @@ pub(crate) struct LeaveArgs {
 pub(crate) fn run(context: &Context, command: MountpathCommand) -> Result<(), ToolError> {
     match command {
         MountpathCommand::List(args) => list(context, args.node.as_deref()),
-        MountpathCommand::Attach(args) => change(context, Method::PUT, "attach-mp", &args, false),
-        MountpathCommand::Enable(args) => change(context, Method::POST, "enable-mp", &args, false),
+        MountpathCommand::Attach(args) => {
+            let label = args
+                .label
+                .map(|label| format!("?mountpath_label={}", utf8_percent_encode(&label, NON_ALPHANUMERIC)));
+            change(context, Method::PUT, "attach-mp", &args.change, &label.unwrap_or_default())
+        }
+        MountpathCommand::Enable(args) => change(context, Method::POST, "enable-mp", &args, ""),
         MountpathCommand::Detach(args) => {
-            change(context, Method::DELETE, "detach-mp", &args.change, args.no_resilver)
+            change(context, Method::DELETE, "detach-mp", &args.change, how(args.no_resilver))
         }
         MountpathCommand::Disable(args) => {
-            change(context, Method::POST, "disable-mp", &args.change, args.no_resilver)
+            change(context, Method::POST, "disable-mp", &args.change, how(args.no_resilver))
+        }
+        MountpathCommand::Check(args) => {
+            let args = ChangeArgs { path: args.path, node: args.node, no_wait: true };
+            change(context, Method::POST, "fshc-mp", &args, "")
         }
     }
+}
+
+fn how(no_resilver: bool) -> &'static str {
+    if no_resilver { "?dntres=true" } else { "" }
 }
 
 /// IDs of the targets on the map.
@@ -120,6 +155,7 @@ fn list(context: &Context, node: Option<&str>) -> Result<(), ToolError> {
                 let field = |name: &str| space.and_then(|s| s.get(name)).cloned().unwrap_or(Value::Null);
                 let row = json!({
                     "state": word,
+                    "label": field("mountpath_label"),
                     "used": field("used"),
                     "avail": field("avail"),
                     "pct_used": field("pct_used"),
@@ -133,7 +169,7 @@ fn list(context: &Context, node: Option<&str>) -> Result<(), ToolError> {
     context.output.result(&Value::Object(all.clone()), |out| {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["target", "mountpath", "state", "used %", "free GiB", "disks"]);
+        table.set_header(["target", "mountpath", "label", "state", "used %", "free GiB", "disks"]);
         for (node, paths) in &all {
             for (path, row) in paths.as_object().into_iter().flatten() {
                 let text = |name: &str| match row.get(name) {
@@ -148,6 +184,7 @@ fn list(context: &Context, node: Option<&str>) -> Result<(), ToolError> {
                 let row = [
                     node.clone(),
                     path.clone(),
+                    printable(&text("label")),
                     text("state"),
                     text("pct_used"),
                     free.unwrap_or_default(),
@@ -165,15 +202,14 @@ fn change(
     method: Method,
     action: &str,
     args: &ChangeArgs,
-    no_resilver: bool,
+    query: &str,
 ) -> Result<(), ToolError> {
     let target = target(context, args.node.as_deref())?;
-    let query = if no_resilver { "?dntres=true" } else { "" };
     let body = json!({ "action": action, "value": args.path });
     let path = format!("/v1/reverse/daemon/mountpaths{query}");
     let headers = [("Ais-Node-Id", target.clone())];
     context.client.send(method, &path, &headers, Payload::Json(&body))?;
-    if args.no_wait || no_resilver {
+    if args.no_wait || query == how(true) {
         return Ok(());
     }
     let stays = matches!(action, "attach-mp" | "enable-mp");

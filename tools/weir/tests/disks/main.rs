@@ -2,6 +2,7 @@
 //! acknowledged last, and nowhere twice in the end.
 
 mod damaged;
+mod health;
 mod load;
 mod node;
 #[path = "../nodes/mod.rs"]

@@ -66,9 +66,9 @@ async fn served(core: &Arc<Core>, op: AisOp, asked: &Asked<'_>) -> Answer {
             others::addressed(core, asked)?;
             node::change(assignments, asked)
         }
-        AisOp::Mountpaths { reverse, no_resilver } => {
+        AisOp::Mountpaths { reverse, no_resilver, label } => {
             on_cluster(asked, Access::ADMIN)?;
-            mountpaths::change(core, reverse, no_resilver, asked).await
+            mountpaths::change(core, reverse, no_resilver, label, asked).await
         }
         AisOp::ClusterPut { assignments, transient } => {
             on_cluster(asked, Access::ADMIN)?;

@@ -13,7 +13,7 @@ fn health() {
         }
     }
     let state = node.json("GET /v1/health?cii=true", "");
-    assert_eq!(state["flags"], 6);
+    assert_eq!(state["flags"], 6 | 1 << 13, "a disk has failed");
     assert_eq!(state["smap"]["Primary"]["id"], node.handle.identity().gateway.as_str());
     node.memory.unready.store(true, Ordering::Relaxed);
     for (query, status) in [("", 200), ("?readiness=true", 503), ("?prr=true", 503)] {
@@ -108,7 +108,7 @@ fn figures_of_nodes() {
     let status = node.json(&format!("GET /v1/reverse/daemon?what=node_status\nAis-Node-Id: {target}"), "");
     assert_eq!(status["ais_version"], weir_ais::AIS_VERSION);
     assert_eq!(status["capacity"]["mountpaths"]["/mp1"]["pct_used"], 25);
-    assert_eq!(status["cluster"]["flags"], 6);
+    assert_eq!(status["cluster"]["flags"], 6 | 1 << 13);
     let sys = node.json("GET /v1/cluster?what=sysinfo", "");
     assert!(sys["proxy"][gateway]["mem_used"].as_u64().unwrap() > 0);
     // Space is that of mountpaths in service, as with AIS.
