@@ -49,7 +49,8 @@ impl RaftNode {
             Some(leader) if at.is_multiple_of(2) => leader,
             _ => {
                 let others = self.others(company);
-                let Some(next) = others.get(*at % others.len().max(1)) else { return };
+                // Every other turn is the leader's.
+                let Some(next) = others.get(*at / 2 % others.len().max(1)) else { return };
                 next.clone()
             }
         };
@@ -77,7 +78,8 @@ impl RaftNode {
                     "it was taken off the map: give it an empty state directory to join anew",
                 );
             }
-            Err(PeerError::Refused(why)) => self.refused(company, &why),
+            // Who is meant by its ID may have left its address to another, which is not the cluster's word.
+            Err(PeerError::Refused(why)) if to == NOT_KNOWN => self.refused(company, &why),
             Ok(_) | Err(_) => *at += 1,
         }
     }
