@@ -172,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn a_job_of_nobody_is_refused() {
+        use weir_cluster::Selection;
+        let mut world = World::new(1);
+        world.bucket();
+        world.flags(1, NodeFlags::MAINTENANCE, NodeFlags::default());
+        let bucket = Bucket::global(Provider::Ais, BucketName::new("b").unwrap());
+        let selection = Selection::Prefix(String::new());
+        let order = Box::new(JobOrder::RemoveObjects { bucket, bid: 1, selection });
+        let start = Command::StartJob { id: JobId::new("job000001").unwrap(), order, now_ns: 5 };
+        assert!(matches!(world.0.apply(100, start), Err(Refused::Invalid(_))));
+        assert!(world.view().jobs.get("job000001").is_none());
+    }
+
+    #[test]
     fn a_further_change_begins_anew_and_forgets_nobody() {
         let mut world = World::new(3);
         world.bucket();

@@ -222,6 +222,10 @@ fn start_job(view: &mut ClusterView, id: JobId, mut order: JobOrder, now_ns: u64
     }
     if let Some(bucket) = order.bucket() {
         view.bmd.expect(bucket)?;
+        if view.smap.active_targets().next().is_none() {
+            // It would have ended with nothing done.
+            return Err(Refused::Invalid("no target is in service".into()));
+        }
     }
     if let JobOrder::CopyObjects(copy) = &mut order {
         copies::begin(view, copy, now_ns)?;
