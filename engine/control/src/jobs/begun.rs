@@ -32,7 +32,14 @@ pub(super) struct Begun {
 
 impl Begun {
     /// Begins a job where none like it runs, nobody has stopped the last one, and it has rested.
-    pub(super) async fn tend(&mut self, core: &Core, view: &ClusterView, of: u64, mark: u64, order: JobOrder) {
+    pub(super) async fn tend(
+        &mut self,
+        core: &Core,
+        view: &ClusterView,
+        of: u64,
+        mark: u64,
+        order: JobOrder,
+    ) {
         let Some(id) = self.next(&view.jobs, of, mark, &order) else { return };
         match start_as(core, id, order).await {
             Ok(()) => self.begin(of),
