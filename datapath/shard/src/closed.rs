@@ -62,6 +62,10 @@ impl Closed {
         let refusal = |change: &Change<F>| match is_clients(change) {
             true if !has_lease => Some(StoreError::NoLease),
             true if !is_owners(&view, change) => Some(StoreError::NotOwner),
+            // Who took the object is not its owner any more, and has it removed there: this is the one that stays.
+            false if matches!(change, Change::Release { .. }) && is_owners(&view, change) => {
+                Some(StoreError::NotOwner)
+            }
             _ => refusal(&view, change),
         };
         admitted(batch, refusal)

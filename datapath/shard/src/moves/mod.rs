@@ -151,7 +151,12 @@ async fn gather(shard: &Shard, place: &Place) -> Result<Option<u64>, Failure> {
 
 /// Takes the object from one holder; its bytes, if there was one to take.
 async fn take(shard: &Shard, place: &Place, from: &Taking<'_>) -> Result<Option<u64>, Failure> {
-    let here = commit_here(shard, place).await?;
+    let mut here = commit_here(shard, place).await?;
+    if here.is_some() {
+        // A removal that was begun for another owner may still be on its way.
+        place.settle(shard).await?;
+        here = commit_here(shard, place).await?;
+    }
     #[cfg(debug_assertions)]
     let here = here.filter(|_| !crate::planted::takes_anything());
     if let Some(here) = here {
