@@ -42,8 +42,15 @@ pub(crate) struct Held {
     pub(crate) version: u64,
 }
 
+/// What a name holds, and which write made it: of two that look alike one may have come by a rename.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Made {
+    held: Held,
+    by: u64,
+}
+
 /// Both names of a pair.
-pub(crate) type State = [Option<Held>; 2];
+pub(crate) type State = [Option<Made>; 2];
 
 /// An operation on a name of a pair (0 or 1), with what it answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,10 +76,12 @@ pub(crate) enum What {
         name: usize,
         found: bool,
     },
-    /// Copies to the other name and then removes this one; two changes, as documented.
+    /// Copies to the other name, and then removes this one if it is still what was copied; two changes, as documented.
     Rename {
         name: usize,
         found: bool,
+        /// A number that no other write has.
+        by: u64,
     },
 }
 
@@ -81,41 +90,44 @@ pub(crate) enum What {
 pub(crate) enum Stage {
     Begun,
     /// A rename has read its source.
-    Read(Held),
+    Read(Made),
     /// And written its target.
-    Written,
+    Written(Made),
     Done,
 }
 
 /// The next step of an operation from a state, if it could have happened there.
 fn step(what: &What, stage: Stage, state: &State) -> Option<(Stage, State)> {
-    let next_version = |old: Option<Held>| old.map_or(1, |h| h.version + 1);
+    let next_version = |old: Option<Made>| old.map_or(1, |made| made.held.version + 1);
     let mut after = *state;
     match (*what, stage) {
         (_, Stage::Done) => None,
         (What::Put { name, value, version }, _) => {
-            after[name] = Some(Held { value, note: 0, version });
+            after[name] = Some(Made { held: Held { value, note: 0, version }, by: value });
             (version == next_version(state[name])).then_some((Stage::Done, after))
         }
-        (What::Read { name, got }, _) => (got == state[name]).then_some((Stage::Done, after)),
+        (What::Read { name, got }, _) => {
+            (got == state[name].map(|made| made.held)).then_some((Stage::Done, after))
+        }
         (What::Patch { name, note, found }, _) => {
-            after[name] = state[name].map(|held| Held { note, ..held });
+            after[name] = state[name].map(|made| Made { held: Held { note, ..made.held }, by: note });
             (found == state[name].is_some()).then_some((Stage::Done, after))
         }
         (What::Remove { name, found }, _) => {
             after[name] = None;
             (found == state[name].is_some()).then_some((Stage::Done, after))
         }
-        (What::Rename { name, found }, Stage::Begun) => match state[name] {
-            Some(held) => Some((Stage::Read(held), after)),
+        (What::Rename { name, found, .. }, Stage::Begun) => match state[name] {
+            Some(made) => Some((Stage::Read(made), after)),
             None => (!found).then_some((Stage::Done, after)),
         },
-        (What::Rename { name, .. }, Stage::Read(held)) => {
-            after[1 - name] = Some(Held { version: next_version(state[1 - name]), ..held });
-            Some((Stage::Written, after))
+        (What::Rename { name, by, .. }, Stage::Read(made)) => {
+            let held = Held { version: next_version(state[1 - name]), ..made.held };
+            after[1 - name] = Some(Made { held, by });
+            Some((Stage::Written(made), after))
         }
-        (What::Rename { name, found }, Stage::Written) => {
-            after[name] = None;
+        (What::Rename { name, found, .. }, Stage::Written(made)) => {
+            after[name] = state[name].filter(|now| *now != made);
             (found == state[name].is_some()).then_some((Stage::Done, after))
         }
     }

@@ -43,7 +43,7 @@ fn histories() {
 #[test]
 fn renames() {
     use Verdict::{Linearizable, Violation};
-    let rename = |found| What::Rename { name: 0, found };
+    let rename = |found| What::Rename { name: 0, found, by: 99 };
     let there = |version| What::Read { name: 1, got: Some(Held { value: 7, note: 0, version }) };
     let gone = What::Read { name: 0, got: None };
     assert_eq!(
@@ -57,10 +57,10 @@ fn renames() {
     let neither =
         [(0, 1, put(7, 1)), (2, 9, rename(true)), (3, 4, gone), (5, 6, What::Read { name: 1, got: None })];
     assert_eq!(judge(&neither), Violation(3));
-    // What was written meanwhile goes with the source.
-    assert_eq!(
-        judge(&[(0, 1, put(7, 1)), (2, 9, rename(true)), (3, 4, put(8, 2)), (10, 11, gone)]),
-        Linearizable
-    );
+    // What was written to the source after it was read stays.
+    let meanwhile =
+        |last| judge(&[(0, 1, put(7, 1)), (2, 9, rename(true)), (3, 4, there(1)), (5, 6, put(8, 2)), last]);
+    assert_eq!(meanwhile((10, 11, read(8, 2))), Linearizable);
+    assert_eq!(meanwhile((10, 11, gone)), Violation(4));
     assert_eq!(judge(&[(0, 1, rename(false)), (2, 3, rename(true))]), Violation(1));
 }

@@ -90,7 +90,8 @@ impl Asking<'_> {
             }
             _ => {
                 let message = format!(r#"{{"action":"rename-obj","name":"{}"}}"#, self.names[1 - name]);
-                What::Rename { name, found: self.found("POST", &target, JSON, &message) }
+                let by = NEXT.fetch_add(1, Ordering::Relaxed);
+                What::Rename { name, found: self.found("POST", &target, JSON, &message), by }
             }
         }
     }

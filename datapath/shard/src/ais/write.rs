@@ -1,7 +1,7 @@
 //! Writing: PUT, copy, rename, DELETE, evict, PATCH.
 
 use weir_ais::{AisError, Cname, DeleteAction, PostAction, PutHeaders, custom_patch};
-use weir_store::{Attrs, Change, CustomChange, Expected, Record, StoreError, Terms};
+use weir_store::{Attrs, Change, CommitId, CustomChange, Expected, Record, StoreError, Terms};
 use weir_types::{Access, Bucket, Checksum, ObjectName};
 
 use super::Ais;
@@ -19,9 +19,6 @@ use crate::serve::Handled;
 use crate::shard::Side;
 use crate::source::Source;
 use crate::{Op, custom, put, reserved};
-
-/// Writes to the old name that may come between its copy and its removal.
-const RENAME_TRIES: u32 = 8;
 
 impl Ais<'_, '_> {
     pub(super) async fn put(
@@ -101,11 +98,13 @@ impl Ais<'_, '_> {
         self.answer(conn, Op::Copy, Answer::new(200)).await
     }
 
-    async fn copy_to(&self, from: &Place, to: &Place) -> Result<(), Refusal> {
+    async fn copy_to(&self, from: &Place, to: &Place) -> Result<CommitId, Refusal> {
         let named = |failure| about(failure, &self.node(), &from.bucket, &from.name);
         let shard = self.request.shard;
         let source = crate::get::open_whole(shard, from).await.map_err(named)?;
-        copies::keep(shard, Source::Here(Box::new(source)), to, false).await.map_err(named)
+        let commit = source.record().commit;
+        copies::keep(shard, Source::Here(Box::new(source)), to, false).await.map_err(named)?;
+        Ok(commit)
     }
 
     pub(super) async fn delete(
@@ -212,21 +211,21 @@ impl Ais<'_, '_> {
     }
 
     /// The new name first, then the old one goes: a crash between leaves both, never neither. What was written to the old name
-    /// meanwhile is copied, too, before it goes.
+    /// since it was copied stays there, as if it had come after the rename.
     async fn rename(&self, conn: &mut Conn, from: &Place, name: &ObjectName) -> Result<Handled, Refusal> {
-        let named = |failure| about(failure, &self.node(), &from.bucket, &from.name);
-        let mut tries = if from.name == *name { 0..0 } else { 0..RENAME_TRIES };
-        while tries.next().is_some() {
+        if from.name != *name {
             let shard = self.request.shard;
-            let copied = crate::get::head(shard, from).await.map_err(|e| named(e.into()))?.commit;
-            match self.locate(&from.bucket, name, Access::PUT).await? {
+            let copied = match self.locate(&from.bucket, name, Access::PUT).await? {
                 Located::Here(to) => self.copy_to(from, &to).await?,
                 Located::There(there) => {
+                    let named = |failure| about(failure, &self.node(), &from.bucket, &from.name);
+                    let present = crate::get::head(shard, from).await.map_err(|e| named(e.into()))?;
                     let object = (&from.bucket, &from.name);
                     let to = (&from.bucket, name);
                     have_copied(shard, &self.grant, &there, object, to, None).await?;
+                    present.commit
                 }
-            }
+            };
             let change = Change::Delete {
                 bucket: from.bucket.clone(),
                 name: from.name.clone(),
@@ -234,11 +233,8 @@ impl Ais<'_, '_> {
                 durability: from.durability(),
             };
             match from.change(shard, change).await.map_err(Failure::from) {
-                Err(Failure::Store(StoreError::Precondition { .. })) if !tries.is_empty() => {}
-                removed => {
-                    removed?;
-                    break;
-                }
+                Ok(_) | Err(Failure::Store(StoreError::Precondition { .. })) => {}
+                Err(failure) => return Err(failure.into()),
             }
         }
         self.answer(conn, Op::Copy, Answer::new(200)).await
