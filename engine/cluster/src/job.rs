@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use weir_types::Bucket;
 use weir_types::limits::{JOBS_KEPT_MAX, JOBS_RUNNING_MAX};
 
-use crate::{ClusterError, CopyOrder, JobId, NodeId, PromoteOrder};
+use crate::{ClusterError, CopyOrder, JobId, NodeId, PromoteOrder, Smap};
 
 /// What a job does. Variants and fields are only ever added at the end.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -180,6 +180,11 @@ impl Job {
     /// Whether a part of it goes on.
     pub fn runs(&self) -> bool {
         self.ended_ns.is_none()
+    }
+
+    /// Whether objects belong to those who have a part of it: to whom they did when it began.
+    pub fn has_owners_of(&self, smap: &Smap) -> bool {
+        smap.active_targets().map(|target| &target.id).eq(self.parts.keys())
     }
 
     /// The first error of a part.

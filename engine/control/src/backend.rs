@@ -303,6 +303,19 @@ pub struct MountpathFacts {
     pub leaving: bool,
 }
 
+impl MountpathFacts {
+    /// Bytes of it in all, used and free.
+    pub fn total(&self) -> u64 {
+        self.used.saturating_add(self.free)
+    }
+}
+
+/// `part` of `whole` in percent, rounded down.
+pub(crate) fn percent(part: u64, whole: u64) -> u64 {
+    let percent = u128::from(part) * 100 / u128::from(whole.max(1));
+    u64::try_from(percent).unwrap_or(100).min(100)
+}
+
 /// What is to become of a mountpath.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountpathAction {

@@ -14,7 +14,7 @@ fn fills<'f>(
     facts: &'f [MountpathFacts],
 ) -> impl Iterator<Item = (&'f MountpathFacts, Fill)> {
     let in_service = facts.iter().filter(|mountpath| mountpath.disabled.is_none());
-    in_service.map(|m| (m, config.space.fill(m.used, m.used.saturating_add(m.free))))
+    in_service.map(|m| (m, config.space.fill(m.used, m.total())))
 }
 
 /// The flags that say what is wrong, if something is.

@@ -9,6 +9,7 @@ use weir_types::limits::CAPACITY_LOOK_SECONDS_MIN;
 
 use super::begun::Begun;
 use super::evict;
+use crate::backend::percent;
 use crate::core::Core;
 use crate::{MountpathFacts, runtime};
 
@@ -50,9 +51,8 @@ impl Capacity {
         let mut full = BTreeMap::new();
         self.percent = 0;
         for mountpath in mountpaths.iter().filter(|mountpath| mountpath.disabled.is_none()) {
-            let total = mountpath.used.saturating_add(mountpath.free);
-            let percent = u128::from(mountpath.used) * 100 / u128::from(total.max(1));
-            let percent = u64::try_from(percent).unwrap_or(100);
+            let total = mountpath.total();
+            let percent = percent(mountpath.used, total);
             self.percent = self.percent.max(percent);
             let (path, fill) = (&mountpath.path, config.space.fill(mountpath.used, total));
             let before = self.full.get(path).copied().unwrap_or_default();

@@ -9,7 +9,7 @@ use weir_types::limits::JOB_COPIES_MAX;
 use weir_types::{ObjectName, Template};
 
 use super::Progress;
-use super::over::{AGAIN, PAGE, Paged, is_at_rest, is_there, paged, passes, turns};
+use super::over::{AGAIN, PAGE, Paged, at_rest, is_there, paged, passes, turns};
 use crate::core::Core;
 use crate::runtime;
 use crate::{BackendError, CopyCall};
@@ -40,7 +40,7 @@ async fn selected(core: &Core, order: &CopyOrder, progress: &Progress) {
         Selection::Prefix(prefix) if order.outside => work.at_origin(prefix).await,
         Selection::Prefix(prefix) => loop {
             // An object on its way to its owner could pass by every target's walk.
-            let version = work.at_rest().await;
+            let version = at_rest(core, || work.goes_on()).await;
             work.under(prefix).await;
             if !work.goes_on() || core.view().is_ok_and(|view| view.smap.version == version) {
                 return;
@@ -62,16 +62,6 @@ impl Work<'_> {
             let Some(some) = turns.next() else { return };
             self.all(some.into_iter().map(|name| (name, None))).await;
             tokio::task::yield_now().await;
-        }
-    }
-
-    /// Waits until no object is on its way to its owner; the version of the map that says so.
-    async fn at_rest(&self) -> u64 {
-        loop {
-            match self.core.view() {
-                Ok(view) if is_at_rest(&view) || !self.goes_on() => return view.smap.version,
-                _ => runtime::sleep(AGAIN).await,
-            }
         }
     }
 

@@ -55,7 +55,7 @@ async fn evict(core: &Core, view: &ClusterView, buckets: Vec<Bucket>, progress: 
     };
     let mut freed: BTreeMap<(&str, [i32; 2]), u64> = BTreeMap::new();
     for mountpath in mountpaths.iter().filter(|mountpath| mountpath.disabled.is_none()) {
-        let excess = view.config.space.excess(mountpath.used, mountpath.used.saturating_add(mountpath.free));
+        let excess = view.config.space.excess(mountpath.used, mountpath.total());
         // Mountpaths of one file system have their excess in common.
         let before = freed.entry((mountpath.device.as_str(), mountpath.fs_id)).or_default();
         let goal = excess.saturating_sub(*before);

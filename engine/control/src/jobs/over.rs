@@ -7,6 +7,7 @@ use weir_store::StoreError;
 use weir_types::{Bucket, ObjectName};
 
 use super::Progress;
+use crate::core::Core;
 use crate::{BackendError, runtime};
 
 /// Objects of one page of a prefix.
@@ -40,6 +41,17 @@ pub(super) fn is_at_rest(view: &ClusterView) -> bool {
     let Some(moving) = &view.moving else { return true };
     let mut jobs = view.jobs.rebalances_to(moving.version).peekable();
     jobs.peek().is_some() && jobs.all(|job| !job.runs() && job.stopped.is_none())
+}
+
+/// Waits until no object is on its way to its owner, while the job goes on; the version of the map that says so.
+pub(super) async fn at_rest(core: &Core, goes_on: impl Fn() -> bool) -> u64 {
+    loop {
+        let view = core.view();
+        if !goes_on() || view.as_ref().is_ok_and(|view| is_at_rest(view)) {
+            return view.map_or(0, |view| view.smap.version);
+        }
+        runtime::sleep(AGAIN).await;
+    }
 }
 
 /// What became of a page that was asked for.

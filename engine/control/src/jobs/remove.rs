@@ -8,7 +8,7 @@ use weir_store::{ListQuery, Terms};
 use weir_types::{Bucket, ObjectName, Template};
 
 use super::Progress;
-use super::over::{AGAIN, PAGE, Paged, is_at_rest, is_there, paged, passes, turns};
+use super::over::{AGAIN, PAGE, Paged, at_rest, is_there, paged, passes, turns};
 use crate::BackendError;
 use crate::core::Core;
 use crate::{ControlError, gather, runtime};
@@ -39,22 +39,17 @@ pub(super) async fn objects(
             let mut seen = begun.smap.version;
             let mut moved = begun.moving.is_some();
             while work.goes_on() && (moved || core.view().is_ok_and(|view| view.smap.version != seen)) {
-                seen = work.await_rest().await;
+                seen = at_rest(core, || work.goes_on()).await;
                 moved = false;
                 work.under(prefix, job.started_ns).await;
             }
             // Whoever has ended, or has no part, may have got what was still to be removed here.
-            if work.goes_on() && core.view().is_ok_and(|view| !has_same_owners(&view, job)) {
+            if work.goes_on() && core.view().is_ok_and(|view| !job.has_owners_of(&view.smap)) {
                 let why = "owners of objects changed meanwhile, so that something may be left: remove again";
                 progress.fail(why.into());
             }
         }
     }
-}
-
-/// Whether objects belong to those who did when the job began.
-fn has_same_owners(view: &ClusterView, job: &Job) -> bool {
-    view.smap.active_targets().map(|target| &target.id).eq(job.parts.keys())
 }
 
 struct Work<'w> {
@@ -79,16 +74,6 @@ impl Work<'_> {
     async fn all(&self, objects: impl Iterator<Item = (ObjectName, u64)>) {
         let each = |(name, bytes): (ObjectName, u64)| async move { self.remove(&name, bytes).await };
         stream::iter(objects).for_each_concurrent(TOGETHER_MAX, each).await;
-    }
-
-    /// Waits until no object is on its way to its owner; the version of the map that says so.
-    async fn await_rest(&self) -> u64 {
-        loop {
-            match self.core.view() {
-                Ok(view) if is_at_rest(&view) || !self.goes_on() => return view.smap.version,
-                _ => runtime::sleep(AGAIN).await,
-            }
-        }
     }
 
     /// Removes what has this prefix and was written before a time.
@@ -150,6 +135,7 @@ impl Work<'_> {
             }
         }
     }
+
     /// Removes what was this target's when the job began, and is another's by now: that one may have been over its own by then.
     /// Copies of remote objects do not go along to new owners.
     async fn remove_elsewhere(&self, view: &ClusterView, name: &ObjectName) -> Result<bool, ControlError> {

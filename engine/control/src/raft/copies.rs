@@ -9,10 +9,9 @@
 //! Whether every object was copied can only be said while nobody's objects move: so owners that change, even if they change
 //! back, stop a rename.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_cluster::{BucketProps, ClusterView, CopyOrder, Job, JobId, NodeId};
+use weir_cluster::{BucketProps, ClusterView, CopyOrder, Job, JobId};
 use weir_types::{Bucket, Provider};
 
 use super::command::Refused;
@@ -68,14 +67,16 @@ pub(super) fn renames(view: &ClusterView) -> Vec<JobId> {
 
 /// After a command: what it means for renames that ran before it.
 pub(super) fn follow(view: &mut ClusterView, renames: &[JobId]) {
-    let active: BTreeSet<NodeId> = view.smap.active_targets().map(|target| target.id.clone()).collect();
     for id in renames {
         let Some(job) = view.jobs.get(id.as_str()).cloned() else { continue };
         if !job.runs() {
             end(view, &job);
         } else if job.stopped.is_none() {
-            let same_owners = job.parts.keys().eq(active.iter());
-            let why = if same_owners { movement(view) } else { Some("owners of objects changed meanwhile") };
+            let why = if job.has_owners_of(&view.smap) {
+                movement(view)
+            } else {
+                Some("owners of objects changed meanwhile")
+            };
             if let Some(why) = why {
                 Arc::make_mut(&mut view.jobs).stop(id, why);
             }
@@ -115,7 +116,7 @@ fn end(view: &mut ClusterView, job: &Job) {
 mod tests {
     use weir_cluster::{
         BucketPropsPatch, ClusterConfig, ClusterUuid, CopyKind, Done, JobOrder, NetInfo, Node, NodeFlags,
-        Role, Selection,
+        NodeId, Role, Selection,
     };
     use weir_types::BucketName;
 

@@ -13,6 +13,7 @@ use weir_cluster::{ClusterView, Node, NodeId, Role};
 
 use super::{Answer, error, jobs, json};
 use crate::api::{Asked, space};
+use crate::backend::percent;
 use crate::core::Core;
 use crate::log::LogTail;
 use crate::{ControlError, ControlResponse};
@@ -151,13 +152,13 @@ pub(super) async fn capacity(core: &Core) -> Result<Capacity, AisError> {
     let view = core.view().map_err(error::of)?;
     let cs_err = space::words(&view.config, &all);
     for facts in all.into_iter().filter(|facts| facts.disabled.is_none()) {
+        let pct_used = i32::try_from(percent(facts.used, facts.total())).unwrap_or(100);
         let mut mountpath = CapacityMountpath {
             mountpath_label: facts.label,
             disks: facts.disks,
             used: facts.used,
             avail: facts.free,
-            pct_used: i32::try_from(percent(facts.used, facts.used.saturating_add(facts.free)))
-                .unwrap_or(100),
+            pct_used,
             ..CapacityMountpath::default()
         };
         mountpath.fs.fs = facts.device;
@@ -166,12 +167,6 @@ pub(super) async fn capacity(core: &Core) -> Result<Capacity, AisError> {
         mountpaths.insert(facts.path, mountpath);
     }
     Ok(Capacity { cs_err, ..Capacity::new(mountpaths) })
-}
-
-/// `part` of `whole` in percent, rounded down.
-pub(super) fn percent(part: u64, whole: u64) -> u64 {
-    let percent = u128::from(part) * 100 / u128::from(whole.max(1));
-    u64::try_from(percent).unwrap_or(100).min(100)
 }
 
 /// AIS's name of how long a node has run, in nanoseconds.

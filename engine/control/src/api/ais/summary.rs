@@ -9,8 +9,9 @@ use weir_ais::{AisError, BucketQuery, BucketSummary, HeadSummary, SummaryMsg};
 use weir_store::ListQuery;
 use weir_types::{Access, Bucket};
 
-use super::{Answer, bucket, error, header_json, json, node, on_bucket, on_cluster};
+use super::{Answer, bucket, error, header_json, json, on_bucket, on_cluster};
 use crate::api::Asked;
+use crate::backend::percent;
 use crate::core::Core;
 use crate::sessions::{Outcome, job_id};
 use crate::{ControlError, ControlResponse};
@@ -107,12 +108,12 @@ async fn count_all(
     remote: bool,
 ) -> Result<Vec<BucketSummary>, ControlError> {
     let mountpaths = core.all_mountpaths().await?;
-    let disks = mountpaths.iter().map(|m| m.used.saturating_add(m.free)).sum();
+    let disks = mountpaths.iter().map(|m| m.total()).sum();
     let mut summaries = Vec::new();
     for bucket in buckets {
         let mut summary = count(core, bucket, prefix, remote).await?;
         summary.total.disks = disks;
-        summary.used_pct = node::percent(summary.total.on_disk, disks);
+        summary.used_pct = percent(summary.total.on_disk, disks);
         summaries.push(summary);
     }
     Ok(summaries)
