@@ -194,6 +194,10 @@ impl Node {
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        if name == "STOP" {
+            // One thread takes the signal and stops the others; until it runs, they go on.
+            until("it stands still", || threads_states(&id).iter().all(|s| *s == 'T').then_some(()));
+        }
     }
 
     /// Bytes of what is on its way into objects.
@@ -201,6 +205,14 @@ impl Node {
         let entries = fs::read_dir(self.dir.join("mp1/%wk")).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.metadata().ok()).filter(|m| m.is_file()).map(|m| m.len()).sum()
     }
+}
+
+/// Of all threads of a process, the states that proc(5) names.
+fn threads_states(id: &str) -> Vec<char> {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap().flatten();
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    // Behind the name, which may hold anything, in parentheses.
+    stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next()).collect()
 }
 
 impl Drop for Node {
