@@ -41,18 +41,18 @@ const SERVING: [&str; 3] = ["shard-", "committer", "walker"];
 /// What `instructions` counts.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct InstructionsArgs {
-    /// Requests counted of each kind; each takes about a tenth of a second
-    #[arg(long, default_value_t = 200)]
+    /// Requests counted of each kind; each takes some seconds
+    #[arg(long, default_value_t = 40)]
     pub(crate) requests: usize,
     /// Requests before them, stepped too, until caches are as they stay
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 16)]
     pub(crate) warmup: usize,
 }
 
 impl InstructionsArgs {
     pub(crate) fn quicken(&mut self, given: impl Fn(&str) -> bool) {
-        quick(&given, "requests", &mut self.requests, 32);
-        quick(&given, "warmup", &mut self.warmup, 32);
+        quick(&given, "requests", &mut self.requests, 12);
+        quick(&given, "warmup", &mut self.warmup, 4);
     }
 }
 
