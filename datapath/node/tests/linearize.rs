@@ -39,7 +39,11 @@ fn linearizable() {
                     let from = at.saturating_sub(20);
                     panic!("not linearizable at {:?} after {:#?}", history[at], &history[from..at]);
                 }
-                Verdict::Unknown(at) => panic!("unknown whether linearizable at {:?}", history[at]),
+                Verdict::Unknown(at) => {
+                    let now = history[at].ended;
+                    let open: Vec<_> = history.iter().filter(|o| o.begun < now && o.ended >= now).collect();
+                    panic!("unknown whether linearizable at {:?} beside {open:#?}", history[at]);
+                }
             }
         }
         rounds += 1;

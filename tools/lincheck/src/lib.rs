@@ -39,6 +39,13 @@ pub trait Model {
         false
     }
 
+    /// Gives one form to all that no later step tells apart: the state, and how far the operations under way have come.
+    fn canonical<'g>(_: &mut Self::State, _: impl Iterator<Item = &'g mut Self::Stage>)
+    where
+        Self::Stage: 'g,
+    {
+    }
+
     /// What one of the operations of unknown outcome makes of a state, if it changes anything.
     fn chance(_: &Self::State) -> Option<Self::State> {
         None

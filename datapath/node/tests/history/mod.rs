@@ -26,6 +26,25 @@ impl Model for Pair {
         step(what, stage, state)
     }
 
+    fn canonical<'g>(state: &mut State, stages: impl Iterator<Item = &'g mut Stage>) {
+        let now = |is: Which| {
+            let at = state.iter().position(|made| made.is_some_and(|made| made.is == is));
+            at.map_or(Which::Gone, Which::At)
+        };
+        for stage in stages {
+            match stage {
+                Stage::Read(made) => made.is = now(made.is),
+                Stage::Written(read) => *read = now(*read),
+                Stage::Begun | Stage::Done => {}
+            }
+        }
+        for (name, made) in state.iter_mut().enumerate() {
+            if let Some(made) = made {
+                made.is = Which::At(name);
+            }
+        }
+    }
+
     fn only_looks(what: &What) -> bool {
         matches!(
             what,
@@ -42,11 +61,21 @@ pub(crate) struct Held {
     pub(crate) version: u64,
 }
 
-/// What a name holds, and which write made it: of two that look alike one may have come by a rename.
+/// What a name holds, and which object it is: of two that look alike one may have come by a rename.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Made {
     held: Held,
-    by: u64,
+    is: Which,
+}
+
+/// Which object something is, as far as any step tells: an object that is gone never comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Which {
+    /// That of this step.
+    New,
+    /// What this name has.
+    At(usize),
+    Gone,
 }
 
 /// Both names of a pair.
@@ -80,8 +109,6 @@ pub(crate) enum What {
     Rename {
         name: usize,
         found: bool,
-        /// A number that no other write has.
-        by: u64,
     },
 }
 
@@ -92,7 +119,7 @@ pub(crate) enum Stage {
     /// A rename has read its source.
     Read(Made),
     /// And written its target.
-    Written(Made),
+    Written(Which),
     Done,
 }
 
@@ -103,14 +130,14 @@ fn step(what: &What, stage: Stage, state: &State) -> Option<(Stage, State)> {
     match (*what, stage) {
         (_, Stage::Done) => None,
         (What::Put { name, value, version }, _) => {
-            after[name] = Some(Made { held: Held { value, note: 0, version }, by: value });
+            after[name] = Some(Made { held: Held { value, note: 0, version }, is: Which::New });
             (version == next_version(state[name])).then_some((Stage::Done, after))
         }
         (What::Read { name, got }, _) => {
             (got == state[name].map(|made| made.held)).then_some((Stage::Done, after))
         }
         (What::Patch { name, note, found }, _) => {
-            after[name] = state[name].map(|made| Made { held: Held { note, ..made.held }, by: note });
+            after[name] = state[name].map(|made| Made { held: Held { note, ..made.held }, is: Which::New });
             (found == state[name].is_some()).then_some((Stage::Done, after))
         }
         (What::Remove { name, found }, _) => {
@@ -121,13 +148,13 @@ fn step(what: &What, stage: Stage, state: &State) -> Option<(Stage, State)> {
             Some(made) => Some((Stage::Read(made), after)),
             None => (!found).then_some((Stage::Done, after)),
         },
-        (What::Rename { name, by, .. }, Stage::Read(made)) => {
+        (What::Rename { name, .. }, Stage::Read(made)) => {
             let held = Held { version: next_version(state[1 - name]), ..made.held };
-            after[1 - name] = Some(Made { held, by });
-            Some((Stage::Written(made), after))
+            after[1 - name] = Some(Made { held, is: Which::New });
+            Some((Stage::Written(made.is), after))
         }
-        (What::Rename { name, found, .. }, Stage::Written(made)) => {
-            after[name] = state[name].filter(|now| *now != made);
+        (What::Rename { name, found, .. }, Stage::Written(read)) => {
+            after[name] = state[name].filter(|now| now.is != read);
             (found == state[name].is_some()).then_some((Stage::Done, after))
         }
     }

@@ -43,7 +43,7 @@ fn histories() {
 #[test]
 fn renames() {
     use Verdict::{Linearizable, Violation};
-    let rename = |found| What::Rename { name: 0, found, by: 99 };
+    let rename = |found| What::Rename { name: 0, found };
     let there = |version| What::Read { name: 1, got: Some(Held { value: 7, note: 0, version }) };
     let gone = What::Read { name: 0, got: None };
     assert_eq!(

@@ -7,9 +7,9 @@ use super::{Held, Operation, What};
 use crate::http::{Client, Running, bytes};
 
 /// Clients at a time; each has a connection, and the connections are spread over the shards.
-pub(crate) const CLIENTS: usize = 12;
+pub(crate) const CLIENTS: usize = 8;
 /// Pairs of names of a round.
-const PAIRS: usize = 6;
+const PAIRS: usize = 4;
 /// Body sizes: kept in memory, sent from the page cache, read from the disk.
 const SIZES: [usize; 6] = [24, 24, 4096, 20_000, 70_000, 200_000];
 /// Buckets, one after the other for the pairs.
@@ -90,8 +90,7 @@ impl Asking<'_> {
             }
             _ => {
                 let message = format!(r#"{{"action":"rename-obj","name":"{}"}}"#, self.names[1 - name]);
-                let by = NEXT.fetch_add(1, Ordering::Relaxed);
-                What::Rename { name, found: self.found("POST", &target, JSON, &message), by }
+                What::Rename { name, found: self.found("POST", &target, JSON, &message) }
             }
         }
     }
