@@ -32,8 +32,8 @@ const SIZE: usize = 4096;
 const DIR: &str = "/dev/shm/weir-perf-instructions";
 /// Names in turn, so that no request meets the name of the one before.
 const NAMES: usize = 16;
-/// A median this many times the lower decile is made of timers.
-const CLEAN_MAX: f64 = 1.2;
+/// A median this many times the lower decile is made of timers. A durable PUT takes seconds when stepped, with up to 1.25.
+const CLEAN_MAX: f64 = 1.3;
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Threads that serve requests; the others have their own clocks and are left running.
 const SERVING: [&str; 3] = ["shard-", "committer", "walker"];
