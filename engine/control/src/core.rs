@@ -17,7 +17,7 @@ use crate::raft::command::Command;
 use crate::raft::node::RaftNode;
 use crate::removal::Removals;
 use crate::sessions::Sessions;
-use crate::{Backend, BackendError, ControlError, Identity, Refused, RemoteOrigin, RemoteQuery};
+use crate::{Backend, BackendError, ControlError, Identity, Refused, RemoteOrigin, RemoteQuery, runtime};
 
 /// The control core.
 pub(crate) struct Core {
@@ -45,6 +45,37 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// The core of a process that has settled; its work begins.
+    pub(crate) fn begin(
+        raft: RaftNode,
+        backend: Arc<dyn Backend>,
+        removals: Removals,
+        link: CoreLink,
+        config: crate::ControlConfig,
+    ) -> Arc<Self> {
+        let core = Arc::new(Self {
+            raft,
+            backend,
+            removals,
+            link,
+            config,
+            sessions: Sessions::default(),
+            figures: Figures::default(),
+            finds: Finds::default(),
+            disks: DiskRates::default(),
+            parts: Parts::default(),
+            received: Received::default(),
+            evicting: tokio::sync::Mutex::default(),
+            started: Instant::now(),
+        });
+        core.link.tie(&core);
+        runtime::spawn(core.clone().work_forever());
+        if core.raft.company().is_some() {
+            runtime::spawn(core.clone().remove_forever());
+        }
+        core
+    }
+
     /// The view of now. There always is one: the core runs only once the cluster is made.
     pub(crate) fn view(&self) -> Result<Arc<ClusterView>, ControlError> {
         self.raft.view()

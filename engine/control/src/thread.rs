@@ -15,15 +15,10 @@ use weir_auth::PeerVerifier;
 use weir_types::limits::CONTROL_QUEUE_MAX;
 
 use crate::core::Core;
-use crate::disks::DiskRates;
-use crate::figures::Figures;
-use crate::finds::Finds;
 use crate::handle::{Call, Message, Shared};
-use crate::jobs::{Parts, Received};
 use crate::raft::db::Db;
 use crate::raft::node::{RaftNode, identity};
 use crate::removal::Removals;
-use crate::sessions::Sessions;
 use crate::{
     Backend, ControlConfig, ControlError, ControlHandle, ControlOp, ControlRequest, Identity, api, peers,
 };
@@ -128,27 +123,9 @@ async fn prepare(config: ControlConfig, backend: Arc<dyn Backend>) -> Result<Arc
         raft.shutdown().await;
         return Err(error);
     }
-    let core = Core {
-        raft,
-        backend,
-        removals,
-        link,
-        config,
-        sessions: Sessions::default(),
-        figures: Figures::default(),
-        finds: Finds::default(),
-        disks: DiskRates::default(),
-        parts: Parts::default(),
-        received: Received::default(),
-        evicting: tokio::sync::Mutex::default(),
-        started: Instant::now(),
-    };
-    let core = Arc::new(core);
-    core.link.tie(&core);
-    crate::runtime::spawn(core.clone().work_forever());
-    match core.raft.company() {
-        None => core.end_removals().await?,
-        Some(_) => drop(tokio::spawn(core.clone().remove_forever())),
+    let core = Core::begin(raft, backend, removals, link, config);
+    if core.raft.company().is_none() {
+        core.end_removals().await?;
     }
     Ok(core)
 }
