@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::ServerState;
 use parking_lot::Mutex;
 use weir_auth::{PeerKey, Secret};
 use weir_cluster::{BucketPropsPatch, NetInfo, NodeId, Roles};
@@ -45,7 +44,7 @@ pub(super) struct Cluster {
     pub(super) world: Rc<World>,
     pub(super) answered: Arc<Mutex<Answered>>,
     processes: Vec<Process>,
-    gateways: usize,
+    pub(super) gateways: usize,
     seen: Seen,
     /// What was done to them.
     pub(super) deeds: u64,
@@ -78,22 +77,7 @@ pub(super) fn run(seed: u64) -> Result<Outcome, Wrong> {
     story(seed, Cluster::new, Cluster::live)
 }
 
-/// A leader that is away as far as the map says.
-pub(super) fn run_mute_then_leading(seed: u64) -> Result<Outcome, Wrong> {
-    story(seed, |world| Cluster::of(world, 3, 1), Cluster::mute_then_leading)
-}
-
-/// Leadership by command.
-pub(super) fn run_pass_on(seed: u64) -> Result<Outcome, Wrong> {
-    story(seed, |world| Cluster::of(world, 3, 1), Cluster::pass_on)
-}
-
-/// A vote whose voter loses power when it has given it, and votes again.
-pub(super) fn run_forgotten_vote(seed: u64) -> Result<Outcome, Wrong> {
-    story(seed, |world| Cluster::of(world, 3, 1), Cluster::forgotten_vote)
-}
-
-fn story(
+pub(super) fn story(
     seed: u64,
     make: impl FnOnce(Rc<World>) -> Cluster,
     live: impl FnOnce(&mut Cluster) -> Result<(), Wrong>,
@@ -122,7 +106,7 @@ impl Cluster {
         Self::of(world, gateways, targets)
     }
 
-    fn of(world: Rc<World>, gateways: usize, targets: usize) -> Self {
+    pub(super) fn of(world: Rc<World>, gateways: usize, targets: usize) -> Self {
         let at = |i: usize| NetInfo::new(format!("n{i}"), 1);
         let seeds: Vec<String> = (0..gateways).map(|i| at(i).authority()).collect();
         let key = PeerKey::new(&Secret::new("a secret of the cluster")).unwrap();
@@ -176,7 +160,7 @@ impl Cluster {
         self.rest()
     }
 
-    fn start_all(&mut self) {
+    pub(super) fn start_all(&mut self) {
         // Time goes on when nobody runs.
         self.world.spawn_at(NOBODY, async {
             loop {
@@ -187,7 +171,7 @@ impl Cluster {
     }
 
     /// Goes on until all are at rest.
-    fn rest(&mut self) -> Result<(), Wrong> {
+    pub(super) fn rest(&mut self) -> Result<(), Wrong> {
         let begin = self.world.elapsed();
         while let Some(wrong) = unrest(self) {
             if self.world.elapsed() > begin + REST_MAX {
@@ -201,95 +185,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// A gateway hears everybody and is not heard, so that it is away; then the leader dies, and it may follow.
-    fn mute_then_leading(&mut self) -> Result<(), Wrong> {
-        self.start_all();
-        self.rest()?;
-        let now = self.world.now();
-        let leads = |(place, raft): (Place, RaftNode)| raft.would_lead(now).then_some(place);
-        let leader = self.rafts().into_iter().find_map(leads).ok_or("nobody leads")?;
-        let mute = (leader + 1) % self.gateways;
-        (0..self.len()).for_each(|other| self.world.net.cut(mute, other));
-        self.pass(Duration::from_secs(8))?;
-        self.world.net.heal();
-        self.kill(leader, false);
-        self.pass(Duration::from_secs(4))?;
-        self.rest()
-    }
-
-    /// Leadership goes from one to the next by command, again and again, however long messages take.
-    fn pass_on(&mut self) -> Result<(), Wrong> {
-        self.start_all();
-        self.rest()?;
-        self.world.net.slow(Duration::from_millis(120));
-        for turn in 0..6 {
-            let next = NodeId::new(format!("gateway{}", turn % self.gateways)).unwrap();
-            let (place, raft) = self.rafts()[self.any(self.len())].clone();
-            let passed: Arc<Mutex<Option<Result<(), String>>>> = Arc::default();
-            let told = passed.clone();
-            let to = next.clone();
-            self.world.spawn_at(place, async move {
-                let answer = raft.set_primary(&to).await;
-                *told.lock() = Some(answer.map_err(|e| e.to_string()));
-            });
-            while passed.lock().is_none() {
-                self.step()?;
-            }
-            passed.lock().take().unwrap_or(Ok(())).map_err(|e| format!("turn {turn}: {e}"))?;
-            self.rest()?;
-            let primary = self.rafts()[0].1.view().map_err(|e| e.to_string())?.smap.primary.clone();
-            if primary != next {
-                return Err(format!("turn {turn}: {primary} leads, not {next}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// One stands for election; another votes for it, and loses power before it hears more. The one that was voted for leads,
-    /// and is not heard; the others elect in the same term, if the vote is forgotten, and change something. Then all hear each
-    /// other.
-    fn forgotten_vote(&mut self) -> Result<(), Wrong> {
-        self.start_all();
-        self.rest()?;
-        // Until all gateways vote.
-        self.pass(Duration::from_secs(3))?;
-        let now = self.world.now();
-        let leads = |(place, raft): (Place, RaftNode)| raft.would_lead(now).then_some(place);
-        let leader = self.rafts().into_iter().find_map(leads).ok_or("nobody leads")?;
-        self.kill(leader, false);
-        self.world.net.slow(Duration::from_millis(20));
-        let (winner, voter) = loop {
-            self.step()?;
-            if let Some(found) = self.vote_given() {
-                break found;
-            }
-        };
-        (0..self.len()).for_each(|other| self.world.net.cut(winner, other));
-        self.kill(voter, true);
-        (0..self.len()).for_each(|other| self.world.net.cut(other, winner));
-        self.bring_back();
-        self.pass(Duration::from_secs(6))?;
-        for _ in 0..5 {
-            self.ask();
-            self.pass(Duration::from_secs(1))?;
-        }
-        self.world.net.heal();
-        self.pass(Duration::from_secs(6))?;
-        self.rest()
-    }
-
-    /// Who stands for election, and another gateway that has just voted for it.
-    fn vote_given(&self) -> Option<(Place, Place)> {
-        let rafts = self.rafts();
-        let gateways = || rafts.iter().filter(|(place, _)| *place < self.gateways);
-        let votes = |raft: &RaftNode| raft.raft().metrics().borrow().vote;
-        let stands = |raft: &RaftNode| raft.raft().metrics().borrow().state == ServerState::Candidate;
-        let (winner, standing) = gateways().find(|(_, raft)| stands(raft))?;
-        let voted = |(place, raft): &&(Place, RaftNode)| place != winner && votes(raft) == votes(standing);
-        gateways().find(voted).map(|(voter, _)| (*winner, *voter))
-    }
-
-    fn pass(&mut self, time: Duration) -> Result<(), Wrong> {
+    pub(super) fn pass(&mut self, time: Duration) -> Result<(), Wrong> {
         let until = self.world.elapsed() + time;
         while self.world.elapsed() < until {
             self.step()?;
@@ -297,7 +193,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn step(&mut self) -> Result<(), Wrong> {
+    pub(super) fn step(&mut self) -> Result<(), Wrong> {
         if !self.world.step() {
             return Err("nothing ever happens again".into());
         }
@@ -336,7 +232,7 @@ impl Cluster {
     }
 
     /// Starts again who ended by itself.
-    fn bring_back(&mut self) {
+    pub(super) fn bring_back(&mut self) {
         for place in 0..self.len() {
             let ended = |life: &Arc<Mutex<Life>>| life.lock().ended.is_some();
             if self.processes[place].life.as_ref().is_some_and(ended) {
@@ -353,7 +249,7 @@ impl Cluster {
         self.bring_back();
     }
 
-    fn any(&self, of: usize) -> Place {
+    pub(super) fn any(&self, of: usize) -> Place {
         usize::try_from(self.world.below(of as u64)).unwrap()
     }
 
@@ -405,7 +301,7 @@ impl Cluster {
     }
 
     /// Somebody who runs is asked to make a bucket.
-    fn ask(&self) {
+    pub(super) fn ask(&self) {
         let all = self.rafts();
         if all.is_empty() {
             return;

@@ -13,6 +13,7 @@
 //! | `net` | messages |
 //! | `disk` | a process's file |
 //! | `cluster` | processes, and what becomes of them |
+//! | `stories` | orders of events that are given |
 //! | `checks` | what must hold after every step |
 //! | `tests` | seeds, planted bugs, the same seed twice |
 
@@ -21,6 +22,7 @@ mod cluster;
 mod disk;
 mod net;
 mod openraft;
+mod stories;
 mod tests;
 mod world;
 

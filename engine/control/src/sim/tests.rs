@@ -5,7 +5,8 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use super::cluster::{Outcome, run, run_forgotten_vote, run_mute_then_leading, run_pass_on};
+use super::cluster::{Outcome, run};
+use super::stories::{run_forgotten_vote, run_mute_then_leading, run_pass_on};
 use super::{Wrong, plant};
 use crate::runtime::Bug;
 
