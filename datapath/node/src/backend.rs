@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use weir_cluster::{Promotable, hrw};
+use weir_cluster::{FileState, Promotable, hrw};
 use weir_control::{
     Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry, LocalPage, Merge,
     MountpathChange, MountpathFacts, PromoteCall, RemoteEntry, RemoteOrigin, RemotePage, RemoteQuery, Upload,
@@ -220,8 +220,12 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn remove_promoted<'a>(&'a self, path: &'a str) -> BackendFuture<'a, ()> {
-        Box::pin(self.in_promote_dirs(path, |dirs, path| dirs.remove(path)))
+    fn file_state<'a>(&'a self, path: &'a str) -> BackendFuture<'a, FileState> {
+        Box::pin(self.in_promote_dirs(path, |dirs, path| dirs.state(path)))
+    }
+
+    fn remove_promoted<'a>(&'a self, path: &'a str, was: FileState) -> BackendFuture<'a, ()> {
+        Box::pin(self.in_promote_dirs(path, move |dirs, path| dirs.remove(path, was)))
     }
 
     fn promote<'a>(&'a self, call: &'a PromoteCall) -> BackendFuture<'a, Option<u64>> {

@@ -35,7 +35,7 @@ pub use job::{Done, Job, JobOrder, Jobs, Part, Selection};
 pub use lease::Lease;
 pub use me::{Me, Roles};
 pub use moving::Moving;
-pub use promote_order::{Promotable, PromoteOrder};
+pub use promote_order::{FileState, Promotable, PromoteOrder};
 pub use sections::{Durability, EtagKind, Features};
 pub use settings::{Patch, Scalar, Settings};
 pub use smap::{NetInfo, Node, NodeFlags, Role, Smap};

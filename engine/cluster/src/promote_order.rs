@@ -35,6 +35,19 @@ pub enum Promotable {
     Directory,
 }
 
+/// What of a file is another when its content is, or when another file has its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// Inode number.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Last change of its content, nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// Last change of its inode, nanoseconds since 1970.
+    pub changed_ns: i64,
+}
+
 impl PromoteOrder {
     /// The name of the object of a file, by its path: beneath the source, or the source itself. None if it is neither.
     pub fn name_of(&self, file: &str) -> Option<String> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use weir_cluster::{BucketProps, NodeId, Promotable};
+use weir_cluster::{BucketProps, FileState, NodeId, Promotable};
 use weir_store::{ListQuery, Record, StoreError, Terms, Watch};
 use weir_types::{Bucket, ObjectName, Provider};
 
@@ -56,9 +56,15 @@ pub trait Backend: Send + Sync + 'static {
         Box::pin(async { Err(BackendError::Unsupported("promote".into())) })
     }
 
-    /// Removes a file that became an object.
-    fn remove_promoted<'a>(&'a self, path: &'a str) -> BackendFuture<'a, ()> {
+    /// Which file a path leads to, and what it is by now.
+    fn file_state<'a>(&'a self, path: &'a str) -> BackendFuture<'a, FileState> {
         let _ = path;
+        Box::pin(async { Err(BackendError::Unsupported("promote".into())) })
+    }
+
+    /// Removes a file that became an object, if it is what it was before.
+    fn remove_promoted<'a>(&'a self, path: &'a str, was: FileState) -> BackendFuture<'a, ()> {
+        let _ = (path, was);
         Box::pin(async { Err(BackendError::Unsupported("promote".into())) })
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weir_cluster::Promotable;
+use weir_cluster::{FileState, Promotable};
 use weir_ring::sys::FileKind;
 use weir_ring::{Fd, OpenHow, sys};
 
@@ -45,6 +45,12 @@ pub enum PromoteError {
         path: String,
         /// Why.
         error: io::Error,
+    },
+    /// What would be removed is not what became an object.
+    #[error("{path} has changed meanwhile")]
+    Changed {
+        /// The path.
+        path: String,
     },
     /// More than is taken at once.
     #[error("{path} has more than {ENTRIES_MAX} entries")]
@@ -131,9 +137,24 @@ impl PromoteDirs {
         }
     }
 
-    /// Removes a file.
-    pub fn remove(&self, path: &str) -> Result<(), PromoteError> {
+    /// Which file a path leads to, and what it is by now.
+    pub fn state(&self, path: &str) -> Result<FileState, PromoteError> {
+        let file = self.open_as(path, libc::O_PATH)?;
+        let stat = sys::fstat(&file).map_err(|error| io_error(path, error))?;
+        Ok(FileState {
+            inode: stat.inode,
+            size: stat.size,
+            modified_ns: stat.mtime_ns,
+            changed_ns: stat.ctime_ns,
+        })
+    }
+
+    /// Removes a file that is what it was.
+    pub fn remove(&self, path: &str, was: FileState) -> Result<(), PromoteError> {
         let failed = |error| io_error(path, error);
+        if self.state(path)? != was {
+            return Err(PromoteError::Changed { path: path.to_owned() });
+        }
         let (parent, name) =
             path.rsplit_once('/').ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
         let dir = self.open_as(parent, libc::O_RDONLY | libc::O_DIRECTORY)?;
@@ -174,11 +195,15 @@ mod tests {
         for bad in ["in/link", "in/up/secret", "in/../secret", "in/up", "in/sub"] {
             assert!(dirs.open(&at(bad)).is_err(), "{bad}");
         }
-        assert!(dirs.remove(&at("in/up/secret")).is_err() && dirs.list(&at("in/up")).is_err());
+        let was = dirs.state(&at("in/f")).unwrap();
+        assert!(dirs.remove(&at("in/up/secret"), was).is_err() && dirs.list(&at("in/up")).is_err());
         let listed = dirs.list(&at("in")).unwrap();
         assert_eq!((listed.files, listed.dirs), (vec!["f".to_owned()], vec!["sub".to_owned()]));
         assert_eq!(dirs.open(&at("in/f")).unwrap().1, 4);
-        dirs.remove(&at("in/f")).unwrap();
+        fs::write(at("in/new"), b"more").unwrap();
+        fs::rename(at("in/new"), at("in/f")).unwrap();
+        assert!(matches!(dirs.remove(&at("in/f"), was), Err(PromoteError::Changed { .. })));
+        dirs.remove(&at("in/f"), dirs.state(&at("in/f")).unwrap()).unwrap();
         assert_eq!(dirs.look(&at("in/f")).unwrap(), Promotable::Nothing);
         assert!(fs::exists(at("secret")).unwrap());
     }

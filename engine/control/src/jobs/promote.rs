@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use weir_cluster::{NodeId, Promotable, PromoteOrder};
+use weir_cluster::{FileState, NodeId, Promotable, PromoteOrder};
 use weir_types::ObjectName;
 use weir_types::limits::{MOVE_SECONDS_MAX, PROMOTE_ENTRIES_MAX};
 
@@ -75,7 +75,7 @@ impl Work<'_> {
         let mut tries = 0;
         while self.goes_on() {
             match self.made(&file, &name).await {
-                Ok(made) => return self.done(&file, made).await,
+                Ok((made, was)) => return self.done(&file, made, was).await,
                 Err(error) if passes(&error) && tries < TRIES => {
                     tries += 1;
                     runtime::sleep(AGAIN).await;
@@ -85,8 +85,20 @@ impl Work<'_> {
         }
     }
 
-    /// Has the owner of the name make the object; its bytes, if one was made.
-    async fn made(&self, file: &str, name: &ObjectName) -> Result<Option<u64>, BackendError> {
+    /// Has the owner of the name make the object; its bytes, if one was made, and what the file was before, if it is to go.
+    async fn made(
+        &self,
+        file: &str,
+        name: &ObjectName,
+    ) -> Result<(Option<u64>, Option<FileState>), BackendError> {
+        let was = match self.order.delete_source {
+            true => Some(self.core.backend.file_state(file).await?),
+            false => None,
+        };
+        Ok((self.promoted(file, name).await?, was))
+    }
+
+    async fn promoted(&self, file: &str, name: &ObjectName) -> Result<Option<u64>, BackendError> {
         let busy = |what: String| BackendError::Busy(what);
         let PromoteOrder { bucket, overwrite, .. } = self.order;
         let view = self.core.view().map_err(|e| busy(e.to_string()))?;
@@ -112,11 +124,11 @@ impl Work<'_> {
         }
     }
 
-    async fn done(&self, file: &str, made: Option<u64>) {
+    async fn done(&self, file: &str, made: Option<u64>, was: Option<FileState>) {
         let Some(bytes) = made else { return };
         self.progress.count(bytes);
-        if self.order.delete_source
-            && let Err(error) = self.core.backend.remove_promoted(file).await
+        if let Some(was) = was
+            && let Err(error) = self.core.backend.remove_promoted(file, was).await
         {
             self.progress.fail(format!("{file} is an object now, and stays: {error}"));
         }
