@@ -20,7 +20,7 @@ use crate::conn::{Conn, ConnError};
 use crate::fail::Failure;
 use crate::moves;
 use crate::place::{Located, Place, PlaceError};
-use crate::relay::Held;
+use crate::relay::{Around, Held};
 use crate::serve::{Handled, Request, overloaded};
 use crate::shard::{ControlOp, Side};
 use errors::Refusal;
@@ -138,13 +138,15 @@ impl Ais<'_, '_> {
                 };
             }
         };
+        let mut was_here = false;
         if self.request.held().is_none() {
             match op {
                 ObjectOp::Get(_) | ObjectOp::Head(_) => {
                     let held =
                         Held { request: self.request, grant: &self.grant, op: asked.kind, host_bucket: None };
-                    if let Some(handled) = held.read(conn, body, &place).await? {
-                        return Ok(handled);
+                    match held.read(conn, body, &place).await? {
+                        Around::Answered(handled) => return Ok(handled),
+                        around => was_here = matches!(around, Around::Here),
                     }
                 }
                 // What a DELETE is to do stands in its body.
@@ -157,7 +159,9 @@ impl Ais<'_, '_> {
         match self.here(conn, body, &place, op).await {
             Err(Refusal::Answer(error, _))
                 if error.status() == 404
-                    && (place.is_outdated(self.request.shard) || self.request.asker_is_behind()) =>
+                    && (was_here
+                        || place.is_outdated(self.request.shard)
+                        || self.request.asker_is_behind()) =>
             {
                 Err(Failure::Behind.into())
             }

@@ -22,7 +22,7 @@ use weir_types::{Access, Bucket, ObjectName};
 
 use crate::committer::CommitError;
 use crate::fail::Failure;
-use crate::place::{Place, There};
+use crate::place::Place;
 use crate::relay::Taking;
 use crate::shard::Shard;
 use crate::source;
@@ -191,25 +191,12 @@ async fn take(shard: &Shard, place: &Place, from: &Taking<'_>) -> Result<Option<
     from.release(record.commit).await.map(|()| Some(record.size))
 }
 
-async fn commit_here(shard: &Shard, place: &Place) -> Result<Option<CommitId>, Failure> {
+pub(crate) async fn commit_here(shard: &Shard, place: &Place) -> Result<Option<CommitId>, Failure> {
     match crate::get::head(shard, place).await {
         Ok(record) => Ok(Some(record.commit)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Before a read: those who may hold the object, where it is not here.
-pub(crate) async fn elsewhere(shard: &Shard, place: &Place) -> Result<Vec<There>, Failure> {
-    #[cfg(debug_assertions)]
-    if crate::planted::keeps_misses() {
-        return Ok(Vec::new());
-    }
-    let holders = place.holders();
-    if holders.is_empty() || commit_here(shard, place).await?.is_some() {
-        return Ok(Vec::new());
-    }
-    Ok(holders)
 }
 
 /// How often the holders are asked for what is not here: what moves between two looks is here at the next.

@@ -21,7 +21,7 @@ use crate::conn::{Conn, ConnError};
 use crate::fail::Failure;
 use crate::moves::{self, Fate};
 use crate::place::{Located, Place, PlaceError, There};
-use crate::relay::{Held, Payload, Relay};
+use crate::relay::{Around, Held, Payload, Relay};
 use crate::serve::{Handled, Request, overloaded};
 use crate::shard::{ControlOp, Side};
 use errors::Refusal;
@@ -187,21 +187,22 @@ impl<'h> S3<'_, 'h> {
     ) -> Result<Handled, Refusal> {
         let shard = self.request.shard;
         let is_read = reads(&op);
+        let mut was_here = false;
         if self.request.held().is_none() {
             let host_bucket = self.request.is_virtual_hosted().then_some(bucket.as_str());
             let held = Held { request: self.request, grant: &self.grant, op: kind, host_bucket };
             match is_read {
-                true => {
-                    if let Some(handled) = held.read(conn, body, place).await? {
-                        return Ok(handled);
-                    }
-                }
+                true => match held.read(conn, body, place).await? {
+                    Around::Answered(handled) => return Ok(handled),
+                    around => was_here = matches!(around, Around::Here),
+                },
                 false => moves::own_for(shard, place, fate(&op)).await?,
             }
         }
         match self.object(conn, body, place, op).await {
             Err(Refusal::Answer(error, _))
-                if error.status() == 404 && (place.is_outdated(shard) || self.request.asker_is_behind()) =>
+                if error.status() == 404
+                    && (was_here || place.is_outdated(shard) || self.request.asker_is_behind()) =>
             {
                 Err(Failure::Behind.into())
             }
