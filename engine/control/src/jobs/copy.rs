@@ -3,7 +3,7 @@
 //! left alone, so that the part can be done again from its beginning.
 
 use futures_util::{StreamExt, stream};
-use weir_cluster::{CopyOrder, Job, Selection};
+use weir_cluster::{ClusterView, CopyOrder, Job, Selection};
 use weir_store::ListQuery;
 use weir_types::limits::JOB_COPIES_MAX;
 use weir_types::{ObjectName, Template};
@@ -17,11 +17,31 @@ use crate::{BackendError, CopyCall};
 /// Does this target's part.
 pub(super) async fn objects(core: &Core, job: &Job, order: &CopyOrder, progress: &Progress) {
     selected(core, order, progress).await;
-    // What moved to a target without a part before it was its turn here is copied by nobody.
-    let Ok(view) = core.view() else { return };
-    if let Some(target) = view.smap.active_targets().find(|target| !job.parts.contains_key(&target.id)) {
-        progress.fail(format!("{target} joined meanwhile, so that something may be missing: copy again"));
+    if let Ok(view) = core.view() {
+        expect_same_owners(&view, job, progress);
     }
+}
+
+/// Expects that names had the same owners all the time: else an object may have moved from a target that had not come to it
+/// yet to one that was through, or has no part.
+fn expect_same_owners(view: &ClusterView, job: &Job, progress: &Progress) {
+    if progress.is_over() || (job.has_owners_of(&view.smap) && !moved_since(view, job)) {
+        return;
+    }
+    let joined = view.smap.active_targets().find(|target| !job.parts.contains_key(&target.id));
+    let what = joined.map_or_else(
+        || "owners of objects changed meanwhile".to_owned(),
+        |target| format!("{target} joined meanwhile"),
+    );
+    progress.fail(format!("{what}, so that something may be missing: copy again"));
+}
+
+/// Whether a rebalance was begun since, other than once more to the owners of before.
+fn moved_since(view: &ClusterView, job: &Job) -> bool {
+    let is_later = |other: &Job| other.started_ns > job.started_ns;
+    let begun = view.jobs.iter().filter(|other| is_later(other)).filter_map(|other| other.order.rebalances());
+    let mut versions = begun.chain(view.moving.iter().map(|moving| moving.version));
+    versions.any(|version| view.jobs.rebalances_to(version).all(|other| is_later(other)))
 }
 
 async fn selected(core: &Core, order: &CopyOrder, progress: &Progress) {
