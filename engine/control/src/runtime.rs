@@ -107,6 +107,24 @@ pub(crate) enum Bug {
     AwayHasNoLease,
     /// A vote is not synced.
     VoteNotSynced,
+    /// A target says that it holds nothing of others before it has looked.
+    NothingLookedFor,
+    /// Who is away when the owners change is taken to hold nothing.
+    AwayHoldsNothing,
+    /// Who was taken off the map is taken in again, with what it has.
+    RemovedIsTakenIn,
+    /// A simulated owner takes an object, and leaves it at its holder as well.
+    #[cfg(test)]
+    MovedIsKept,
+    /// A simulated owner changes names without a question to their holders, and takes what is moved whatever it has.
+    #[cfg(test)]
+    MovesAnything,
+    /// A simulated owner passes on no read of what it does not have.
+    #[cfg(test)]
+    MissKept,
+    /// A simulated owner takes a holder that is away to hold nothing.
+    #[cfg(test)]
+    AwayIsEmpty,
 }
 
 /// Whether the mistake is planted: outside of tests only in builds with debug assertions, where the environment asks for it by

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_cluster::{ClusterView, Done, JobId, Moving, NodeFlags, NodeId, Smap};
+use weir_cluster::{ClusterView, Done, JobId, Moving, Node, NodeFlags, NodeId, Smap};
 
 use super::command::Refused;
+use crate::runtime::{Bug, planted};
 
 /// After a command: where the owners are others than they were by `before`, objects may be elsewhere than at their owner.
 pub(super) fn settle(view: &mut ClusterView, before: &Arc<Smap>) {
@@ -24,7 +25,9 @@ pub(super) fn settle(view: &mut ClusterView, before: &Arc<Smap>) {
         return;
     }
     // A target that is new holds nothing: it began with empty disks.
-    let targets = before.targets.keys().filter(|id| view.smap.targets.contains_key(*id)).cloned().collect();
+    let holds = |node: &Node| node.is_here() || !planted(Bug::AwayHoldsNothing);
+    let stays = |id: &&NodeId| view.smap.targets.get(*id).is_some_and(holds);
+    let targets = before.targets.keys().filter(stays).cloned().collect();
     let moving = Moving::begin(view.moving.as_deref(), view.smap.version, owners(before), targets);
     view.moving = moving.map(Arc::new);
     let ended: Vec<JobId> = view
@@ -68,6 +71,20 @@ pub(super) fn rebalancing(view: &ClusterView, version: u64) -> Result<Vec<NodeId
     Ok(moving.holders().iter().cloned().collect())
 }
 
+/// Expects that somebody is left to take objects, before a target stops owning names.
+pub(super) fn expect_others(view: &ClusterView, node: &NodeId, set: NodeFlags) -> Result<(), Refused> {
+    let rests = set.any(NodeFlags::MAINTENANCE.with(NodeFlags::DECOMMISSION));
+    let holds = view.bmd.iter().next().is_some();
+    match view.smap.targets.get(node) {
+        Some(target) if rests && holds && target.is_active() => {}
+        _ => return Ok(()),
+    }
+    if view.smap.active_targets().all(|target| target.id == *node) {
+        return Err(Refused::Invalid(format!("{node} is the last target: nobody could take its objects")));
+    }
+    Ok(())
+}
+
 fn forget(view: &mut ClusterView, target: &NodeId) {
     view.moving = view.moving.take().and_then(|m| Moving::clone(&m).without(target.as_str())).map(Arc::new);
 }
@@ -78,7 +95,7 @@ fn owners(smap: &Smap) -> BTreeSet<NodeId> {
 
 #[cfg(test)]
 mod tests {
-    use weir_cluster::{BucketPropsPatch, ClusterUuid, JobOrder, NetInfo, Node, Role};
+    use weir_cluster::{BucketPropsPatch, ClusterUuid, JobOrder, NetInfo, Role};
     use weir_types::{Bucket, BucketName, Provider};
 
     use super::super::command::Command;
@@ -175,14 +192,33 @@ mod tests {
     fn a_job_of_nobody_is_refused() {
         use weir_cluster::Selection;
         let mut world = World::new(1);
-        world.bucket();
         world.flags(1, NodeFlags::MAINTENANCE, NodeFlags::default());
+        world.bucket();
         let bucket = Bucket::global(Provider::Ais, BucketName::new("b").unwrap());
         let selection = Selection::Prefix(String::new());
         let order = Box::new(JobOrder::RemoveObjects { bucket, bid: 1, selection });
         let start = Command::StartJob { id: JobId::new("job000001").unwrap(), order, now_ns: 5 };
         assert!(matches!(world.0.apply(100, start), Err(Refused::Invalid(_))));
         assert!(world.view().jobs.get("job000001").is_none());
+    }
+
+    #[test]
+    fn the_last_target_goes_on() {
+        for set in [NodeFlags::MAINTENANCE, NodeFlags::DECOMMISSION] {
+            let rest = |n| Command::SetFlags { node: target(n), set, clear: NodeFlags::default() };
+            let mut world = World::new(2);
+            world.bucket();
+            world.apply(rest(1));
+            assert!(matches!(world.0.apply(100, rest(2)), Err(Refused::Invalid(_))));
+            world.flags(2, NodeFlags::AWAY, NodeFlags::default());
+            assert!(matches!(world.0.apply(100, rest(2)), Err(Refused::Invalid(_))));
+            assert_eq!(world.view().smap.active_targets().count(), 1);
+            world.join(3);
+            world.apply(rest(2));
+
+            let mut empty = World::new(1);
+            empty.apply(rest(1));
+        }
     }
 
     #[test]

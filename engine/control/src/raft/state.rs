@@ -142,6 +142,7 @@ impl State {
                 put_node(view, *node)?
             }
             (Some(view), Command::SetFlags { node, set, clear }) => {
+                owners::expect_others(view, &node, set)?;
                 let of_node = |smap: &mut Smap| smap.set_flags(node.as_str(), set, clear);
                 change_map(view, &node, of_node)?
             }

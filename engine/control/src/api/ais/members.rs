@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_ais::{AisError, NodeAction, NodeActionKind};
-use weir_cluster::{ClusterView, JobId, Node, NodeFlags, NodeId, Role};
+use weir_cluster::{JobId, Node, NodeFlags, NodeId, Role};
 
 use super::{Answer, error};
 use crate::core::Core;
@@ -29,7 +29,7 @@ pub(super) async fn set_primary(core: &Core, id: &str) -> Answer {
 
 /// Actions on nodes, one after the other; an error leaves the rest as they were. The answer is the ID of the rebalance, if
 /// objects move.
-pub(super) async fn act(core: &Arc<Core>, action: &NodeAction) -> Answer {
+pub(crate) async fn act(core: &Arc<Core>, action: &NodeAction) -> Answer {
     for id in &action.nodes {
         let view = core.view().map_err(error::of)?;
         let node = view.smap.node(id).ok_or_else(|| AisError::NodeNotFound(id.clone()))?.clone();
@@ -38,7 +38,6 @@ pub(super) async fn act(core: &Arc<Core>, action: &NodeAction) -> Answer {
         }
         match action.kind {
             NodeActionKind::StartMaintenance => {
-                others_own(&view, &node)?;
                 flag(core, &node, NodeFlags::MAINTENANCE, NodeFlags::default()).await?;
             }
             NodeActionKind::StopMaintenance => {
@@ -46,7 +45,6 @@ pub(super) async fn act(core: &Arc<Core>, action: &NodeAction) -> Answer {
                 flag(core, &node, NodeFlags::default(), resting).await?;
             }
             NodeActionKind::Decommission => {
-                others_own(&view, &node)?;
                 decommission(core, node, action.no_shutdown).await?;
             }
             NodeActionKind::Shutdown => stop(core, &node).await?,
@@ -103,15 +101,6 @@ async fn may_rest(core: &Core, node: &Node) -> Result<(), AisError> {
     let view = core.view().map_err(error::of)?;
     if view.smap.primary == node.id {
         return Err(AisError::Bad(format!("{node} leads: let another gateway lead first (set-primary)")));
-    }
-    Ok(())
-}
-
-/// Somebody must be there to take the names and the objects.
-fn others_own(view: &ClusterView, node: &Node) -> Result<(), AisError> {
-    let holds = node.role == Role::Target && view.bmd.iter().next().is_some();
-    if holds && view.smap.active_targets().all(|target| target.id == node.id) {
-        return Err(AisError::Bad(format!("{node} is the last target: nobody could take its objects")));
     }
     Ok(())
 }
