@@ -9,6 +9,8 @@ pub(crate) mod tests;
 
 use std::net::SocketAddr;
 
+#[cfg(test)]
+pub(crate) use ais::act;
 pub(crate) use ais::{told, told_change};
 
 use bytes::Bytes;

@@ -7,7 +7,7 @@ use crate::peers::{Hello, HelloAnswer};
 use crate::raft::command::Command;
 use crate::raft::node::RaftNode;
 use crate::raft::types::Peer;
-use crate::runtime;
+use crate::runtime::{self, Bug, planted};
 
 impl RaftNode {
     /// Answers a process.
@@ -18,7 +18,8 @@ impl RaftNode {
         }
         let Some(main) = hello.nodes.first() else { return HelloAnswer::Removed };
         let known = |n: &Node| view.smap.node(n.id.as_str()).is_some();
-        if !hello.fresh && !hello.nodes.iter().any(known) {
+        let is_new = hello.fresh || planted(Bug::RemovedIsTakenIn);
+        if !is_new && !hello.nodes.iter().any(known) {
             return HelloAnswer::Removed;
         }
         let mut leading = company.leading.lock();
@@ -28,8 +29,7 @@ impl RaftNode {
             return HelloAnswer::Wait;
         }
         let is_member = self.membership().1.contains_key(&main.id.digest());
-        let settled =
-            is_member && hello.nodes.iter().filter(|n| hello.fresh || known(n)).all(|n| is_on(&view, n));
+        let settled = is_member && hello.nodes.iter().filter(|n| is_new || known(n)).all(|n| is_on(&view, n));
         let said = (hello.applied, hello.life);
         let lease = leading.hear(main.id.as_str(), said, settled, runtime::now());
         if !settled {
@@ -61,7 +61,8 @@ impl RaftNode {
         for node in &hello.nodes {
             let view = self.view()?;
             let known = view.smap.node(node.id.as_str()).is_some();
-            if (hello.fresh || known) && !is_on(&view, node) {
+            let is_new = hello.fresh || planted(Bug::RemovedIsTakenIn);
+            if (is_new || known) && !is_on(&view, node) {
                 self.write(Command::Admit(Box::new(node.clone()))).await?;
             }
         }

@@ -59,7 +59,7 @@ impl Peers {
 
     async fn exchange(&self, endpoint: &str, to: &str, call: &PeerCall) -> Result<PeerAnswer, PeerError> {
         #[cfg(test)]
-        let simulated = crate::sim::exchange(endpoint, call);
+        let simulated = crate::sim::exchange(endpoint, to, call);
         #[cfg(test)]
         if let Some(answer) = simulated {
             return answer.await;

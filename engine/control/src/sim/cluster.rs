@@ -1,50 +1,68 @@
 //! The processes of a simulation, what is asked of them, and what becomes of them.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use weir_auth::{PeerKey, Secret};
-use weir_cluster::{BucketPropsPatch, NetInfo, NodeId, Roles};
-use weir_types::{Bucket, BucketName, Provider};
+use weir_cluster::{NetInfo, NodeId, Roles};
 
 use super::checks::{Answered, Seen, Wrong, unrest};
 use super::disk::{Disk, Open};
+use super::history::History;
+use super::net::Listener;
+use super::shard::Shard;
+use super::store::Disks;
 use super::world::{NOBODY, Place, World};
-use crate::api::tests::Memory;
-use crate::peers::Hub;
-use crate::raft::command::Command;
+use crate::core::Core;
+use crate::peers::{CoreLink, Hub};
 use crate::raft::db::Db;
 use crate::raft::node::{RaftNode, identity};
+use crate::removal::Removals;
 use crate::{ControlConfig, ControlError, PeersConfig, runtime};
 
 /// For how long things go wrong.
-const TROUBLE: Duration = Duration::from_secs(40);
+const TROUBLE: Duration = Duration::from_secs(30);
 /// How long everybody may take after that to be at rest.
 const REST_MAX: Duration = Duration::from_secs(60);
 
 /// A process, whether it runs or not.
-struct Process {
-    config: ControlConfig,
+pub(super) struct Process {
+    pub(super) config: ControlConfig,
     disk: Disk,
-    life: Option<Arc<Mutex<Life>>>,
+    /// What it keeps of objects, as a target.
+    pub(super) disks: Disks,
+    /// It was never started.
+    pub(super) waits: bool,
+    pub(super) life: Option<Arc<Mutex<Life>>>,
 }
 
 /// One life of it.
 #[derive(Default)]
-struct Life {
+pub(super) struct Life {
     raft: Option<RaftNode>,
+    pub(super) shard: Option<Arc<Shard>>,
+    pub(super) core: Option<Arc<Core>>,
     /// Why it ended by itself.
-    ended: Option<String>,
+    pub(super) ended: Option<String>,
 }
 
 /// All of them.
 pub(super) struct Cluster {
     pub(super) world: Rc<World>,
     pub(super) answered: Arc<Mutex<Answered>>,
-    processes: Vec<Process>,
+    pub(super) history: History,
+    /// Targets that somebody took off the map, whatever they hold.
+    pub(super) forced: BTreeSet<NodeId>,
+    pub(super) processes: Vec<Process>,
     pub(super) gateways: usize,
+    /// Of 1000 things that may go wrong, how many do.
+    trouble: u64,
+    /// New nodes so far in place of others.
+    pub(super) renewed: u64,
     seen: Seen,
     /// What was done to them.
     pub(super) deeds: u64,
@@ -57,6 +75,10 @@ pub(super) struct Outcome {
     pub(super) messages: u64,
     pub(super) answered: u64,
     pub(super) asked: u64,
+    /// Requests for objects that were answered by other than 503, of so many.
+    pub(super) served: u64,
+    pub(super) requests: u64,
+    pub(super) rebalances: u64,
     pub(super) deeds: u64,
     pub(super) elapsed: Duration,
 }
@@ -67,6 +89,9 @@ impl Outcome {
         self.messages += other.messages;
         self.answered += other.answered;
         self.asked += other.asked;
+        self.served += other.served;
+        self.requests += other.requests;
+        self.rebalances += other.rebalances;
         self.deeds += other.deeds;
         self.elapsed += other.elapsed;
     }
@@ -87,6 +112,7 @@ pub(super) fn story(
     let lived = live(&mut cluster).map_err(|wrong| format!("seed {seed} at {:?}: {wrong}", world.elapsed()));
     let answered = cluster.answered.lock().buckets.len() as u64;
     let asked = cluster.answered.lock().asked;
+    let (requests, served) = cluster.history.count();
     (0..cluster.len()).for_each(|place| cluster.kill(place, false));
     world.end();
     lived.map(|()| Outcome {
@@ -94,6 +120,9 @@ pub(super) fn story(
         messages: world.net.sent(),
         answered,
         asked,
+        served,
+        requests,
+        rebalances: cluster.seen.rebalances(),
         deeds: cluster.deeds,
         elapsed: world.elapsed(),
     })
@@ -103,7 +132,12 @@ impl Cluster {
     fn new(world: Rc<World>) -> Self {
         let gateways = [1, 3, 3, 3, 5][usize::try_from(world.below(5)).unwrap()];
         let targets = 1 + usize::try_from(world.below(3)).unwrap();
-        Self::of(world, gateways, targets)
+        let later = 1 + usize::try_from(world.below(2)).unwrap();
+        let trouble = [1000, 300, 100][usize::try_from(world.below(3)).unwrap()];
+        let mut cluster = Self::of(world, gateways, targets + later);
+        cluster.trouble = trouble;
+        cluster.processes.iter_mut().skip(gateways + targets).for_each(|process| process.waits = true);
+        cluster
     }
 
     pub(super) fn of(world: Rc<World>, gateways: usize, targets: usize) -> Self {
@@ -126,10 +160,21 @@ impl Cluster {
                 target: Some(NodeId::new(format!("targetn{i}")).unwrap()),
                 ..ControlConfig::new("/nowhere", at(i))
             };
-            Process { config, disk: Disk::default(), life: None }
+            Process { config, disk: Disk::default(), disks: Disks::default(), waits: false, life: None }
         };
         let processes = (0..gateways + targets).map(process).collect();
-        Self { world, answered: Arc::default(), processes, gateways, seen: Seen::default(), deeds: 0 }
+        Self {
+            world,
+            answered: Arc::default(),
+            history: History::default(),
+            forced: BTreeSet::new(),
+            processes,
+            gateways,
+            trouble: 1000,
+            renewed: 0,
+            seen: Seen::default(),
+            deeds: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -142,14 +187,30 @@ impl Cluster {
         self.processes.iter().enumerate().filter_map(|(place, p)| Some((place, raft(p)?))).collect()
     }
 
+    /// The ID of a process that is a target.
+    pub(super) fn target(&self, place: Place) -> Option<&NodeId> {
+        (place >= self.gateways).then_some(self.processes[place].config.target.as_ref()?)
+    }
+
+    /// The disks of a target.
+    pub(super) fn disks(&self, target: &NodeId) -> Option<&Disks> {
+        let mut targets = self.processes.iter().skip(self.gateways);
+        targets.find(|process| process.config.target.as_ref() == Some(target)).map(|process| &process.disks)
+    }
+
     fn live(&mut self) -> Result<(), Wrong> {
         self.start_all();
         let mut next = Duration::from_millis(500);
+        let mut next_request = next;
         while self.world.elapsed() < TROUBLE {
             self.step()?;
             if self.world.elapsed() >= next {
                 self.something();
                 next = self.world.elapsed() + Duration::from_millis(20 + self.world.below(400));
+            }
+            if self.world.elapsed() >= next_request {
+                self.request();
+                next_request = self.world.elapsed() + Duration::from_millis(10 + self.world.below(110));
             }
         }
         self.make_peace();
@@ -206,16 +267,17 @@ impl Cluster {
         checked
     }
 
-    fn start(&mut self, place: Place) {
+    pub(super) fn start(&mut self, place: Place) {
         let process = &mut self.processes[place];
-        if process.life.is_some() {
+        if process.life.is_some() || process.waits {
             return;
         }
         let life = Arc::new(Mutex::new(Life::default()));
         process.life = Some(life.clone());
-        let (config, open) = (process.config.clone(), process.disk.open());
+        let (config, open, disks) = (process.config.clone(), process.disk.open(), process.disks.clone());
+        let history = self.history.clone();
         self.world.spawn_at(place, async move {
-            if let Err(error) = begin(place, config, open, &life).await {
+            if let Err(error) = begin(place, config, open, (disks, history), &life).await {
                 life.lock().ended = Some(error.to_string());
             }
         });
@@ -226,26 +288,45 @@ impl Cluster {
         // First: what is dropped below would close its file in order.
         self.processes[place].disk.died(power);
         self.world.net.gone(place);
-        drop(life.lock().raft.take());
+        let ended = std::mem::take(&mut *life.lock());
+        drop(ended);
         self.world.kill(place);
         self.seen.died(place);
     }
 
-    /// Starts again who ended by itself.
+    /// Starts again who does not run or does nothing any more. Who was taken off the map begins anew, with nothing.
     pub(super) fn bring_back(&mut self) {
         for place in 0..self.len() {
-            let ended = |life: &Arc<Mutex<Life>>| life.lock().ended.is_some();
-            if self.processes[place].life.as_ref().is_some_and(ended) {
+            let Some(life) = self.processes[place].life.clone() else {
+                self.start(place);
+                continue;
+            };
+            let (is_over, is_off) = life.lock().end();
+            if is_over {
                 self.kill(place, false);
+            }
+            let target = self.processes[place].config.target.as_ref();
+            if is_off && target.is_some_and(|id| !self.seen.is_mapped(id)) {
+                self.renew(place);
             }
             self.start(place);
         }
+    }
+
+    /// Gives a process of a node that is off the map empty disks, as another node.
+    fn renew(&mut self, place: Place) {
+        self.renewed += 1;
+        let renewed = NodeId::new(format!("targetx{}", self.renewed)).unwrap();
+        let process = &mut self.processes[place];
+        process.config.target = Some(renewed);
+        (process.disk, process.disks) = Default::default();
     }
 
     fn make_peace(&mut self) {
         self.world.net.heal();
         self.world.net.weather(0, 0);
         (0..self.len()).for_each(|place| self.world.stand(place, false));
+        self.processes.iter_mut().for_each(|process| process.waits = false);
         self.bring_back();
     }
 
@@ -257,8 +338,15 @@ impl Cluster {
     fn something(&mut self) {
         self.deeds += 1;
         let (any, all) = (self.any(self.len()), self.len());
-        match self.world.below(40) {
-            0..20 => self.ask(),
+        let what = self.world.below(40);
+        if what >= 20 && !self.world.chance(self.trouble) {
+            return;
+        }
+        match what {
+            0..12 => self.ask(),
+            12..17 => self.change_members(),
+            17 | 18 => self.begin_job(),
+            19 => self.remove_bucket(),
             20..22 => self.kill(any, false),
             22..24 => self.kill(any, true),
             24 if self.world.chance(300) => (0..all).for_each(|place| self.kill(place, true)),
@@ -299,41 +387,16 @@ impl Cluster {
             }
         }
     }
+}
 
-    /// Somebody who runs is asked to make a bucket.
-    pub(super) fn ask(&self) {
-        let all = self.rafts();
-        if all.is_empty() {
-            return;
-        }
-        let (place, raft) = all[self.any(all.len())].clone();
-        let answered = self.answered.clone();
-        answered.lock().asked += 1;
-        let name = format!("b{}", answered.lock().asked);
-        let bucket = Bucket::global(Provider::Ais, BucketName::new(&name).unwrap());
-        let props = BucketPropsPatch::new([], false).unwrap();
-        self.world.spawn_at(place, async move {
-            let create = Command::CreateBucket { bucket, props, now_ns: runtime::now_ns() };
-            if let Ok(applied) = raft.propose(create).await {
-                let mut answered = answered.lock();
-                answered.index = answered.index.max(applied.index);
-                answered.buckets.insert(name);
-            }
-        });
-    }
-
-    /// Somebody is asked to let another gateway lead.
-    fn move_leadership(&self) {
-        let all = self.rafts();
-        if all.is_empty() {
-            return;
-        }
-        let (place, raft) = all[self.any(all.len())].clone();
-        let gateway = NodeId::new(format!("gateway{}", self.any(self.gateways))).unwrap();
-        self.world.spawn_at(place, async move {
-            // Whether it can is its matter.
-            let _ = raft.set_primary(&gateway).await;
-        });
+impl Life {
+    /// Whether it does nothing any more, and whether that is because its node is off the map.
+    fn end(&self) -> (bool, bool) {
+        let refused = |raft: &RaftNode| raft.company().and_then(|company| company.refused.lock().clone());
+        let why = self.ended.clone().or_else(|| self.raft.as_ref().and_then(refused));
+        let is_off = why.as_ref().is_some_and(|why| why.contains("taken off the map"));
+        let is_asked = self.shard.as_ref().is_some_and(|shard| shard.stop_asked.load(Ordering::Relaxed));
+        (is_off || is_asked || self.ended.is_some(), is_off)
     }
 }
 
@@ -342,21 +405,26 @@ async fn begin(
     place: Place,
     config: ControlConfig,
     open: Open,
+    (disks, history): (Disks, History),
     life: &Mutex<Life>,
 ) -> Result<(), ControlError> {
     let db = Db::over(open).map_err(|e| ControlError::Thread(e.to_string()))?;
     let identity = identity(&db, &config).await?;
     let raft = RaftNode::begin(db, identity, &config).await?;
-    let hub = Hub {
-        raft: raft.clone(),
-        backend: Arc::new(Memory::default()),
-        removals: Default::default(),
-        core: Default::default(),
-    };
+    let shard = Arc::new(Shard::new(raft.clone(), disks, history));
+    let (removals, link) = (Removals::default(), CoreLink::default());
+    let hub =
+        Hub { raft: raft.clone(), backend: shard.clone(), removals: removals.clone(), core: link.clone() };
     if let Some(world) = World::here() {
-        world.net.listen(&config.intra_control.authority(), place, hub);
+        let listener = Listener { place, hub, shard: shard.clone() };
+        world.net.listen(&config.intra_control.authority(), listener);
     }
     raft.take_turns();
     life.lock().raft = Some(raft.clone());
-    raft.settle(&config, runtime::now_ns()).await
+    raft.settle(&config, runtime::now_ns()).await?;
+    let core = Core::begin(raft, shard.clone(), removals, link, config);
+    shard.open();
+    let mut life = life.lock();
+    (life.shard, life.core) = (Some(shard), Some(core));
+    Ok(())
 }

@@ -1,10 +1,10 @@
-//! Deterministic simulation of the agreement: the real code of `members` and `raft`, openraft and redb included, as several
-//! processes in one thread.
+//! Deterministic simulation of the agreement and of what follows from it: the real code of `members`, `raft`, `jobs` and
+//! `removal`, openraft and redb included, as several processes in one thread, over a model of the datapath that keeps objects.
 //!
 //! One seed decides everything: how long messages take and which are lost, who is cut off, who stands still, who dies with or
 //! without the power, which task goes first. Nothing else does: the same seed gives the same trace. What a process asks of
-//! others, of its file and of the clock comes here by `runtime`, `peers` and `raft::db`; sockets, proofs and the removal of
-//! data are not simulated.
+//! others, of its file and of the clock comes here by `runtime`, `peers`, `raft::db` and `Backend`; sockets and proofs
+//! are not simulated.
 //!
 //! | file | its part |
 //! |---|---|
@@ -12,16 +12,26 @@
 //! | `openraft` | the same as openraft wants it |
 //! | `net` | messages |
 //! | `disk` | a process's file |
+//! | `shard` | what of a process serves objects: a model of the datapath |
+//! | `store` | what a target keeps of objects |
+//! | `backend` | the same, as jobs see it |
 //! | `cluster` | processes, and what becomes of them |
+//! | `clients` | what is asked of them |
+//! | `history` | what happened to objects, and what clients were told |
 //! | `stories` | orders of events that are given |
 //! | `checks` | what must hold after every step |
 //! | `tests` | seeds, planted bugs, the same seed twice |
 
+mod backend;
 mod checks;
+mod clients;
 mod cluster;
 mod disk;
+mod history;
 mod net;
 mod openraft;
+mod shard;
+mod store;
 mod stories;
 mod tests;
 mod world;

@@ -26,6 +26,8 @@ use super::{Asked, mask_allows, metrics};
 use crate::ControlResponse;
 use crate::core::Core;
 
+#[cfg(test)]
+pub(crate) use members::act;
 pub(crate) use mountpaths::told_change;
 pub(crate) use others::told;
 
