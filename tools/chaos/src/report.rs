@@ -7,6 +7,11 @@ use crate::events::Kind;
 use crate::findings::Finding;
 use crate::round::Outcome;
 
+/// For no longer may reads of objects fail that are not on the lost node.
+const UNREAD_AIM: Duration = Duration::from_secs(1);
+/// Within this time another leads.
+const LED_AIM: Duration = Duration::from_secs(3);
+
 /// Figures of the rounds of one kind.
 #[derive(Debug, Default)]
 pub struct Total {
@@ -16,7 +21,7 @@ pub struct Total {
     failed: u64,
     acknowledged: u64,
     findings: [u64; Finding::ALL.len()],
-    unread: Duration,
+    unread: Vec<Duration>,
     led_after: Vec<Duration>,
 }
 
@@ -29,7 +34,7 @@ impl Total {
         self.failed += outcome.failed;
         self.acknowledged += outcome.acknowledged;
         self.findings.iter_mut().zip(outcome.findings).for_each(|(all, more)| *all += more);
-        self.unread = self.unread.max(outcome.unread);
+        self.unread.push(outcome.unread);
         self.led_after.extend(outcome.led_after);
     }
 
@@ -41,18 +46,28 @@ impl Total {
             .map(|(finding, count)| format!("{count} {}", finding.name()))
             .collect();
         let led = match (led_after.iter().min(), led_after.iter().max()) {
-            (Some(least), Some(most)) => {
-                format!("; another leader within {} to {} ms", least.as_millis(), most.as_millis())
-            }
+            (Some(least), Some(most)) => format!(
+                "; another leader within {} to {} ms{}",
+                least.as_millis(),
+                most.as_millis(),
+                over(led_after, LED_AIM)
+            ),
             _ => String::new(),
         };
         format!(
             "{rounds} rounds, {bad} of them bad; {operations} operations judged, {failed} without an outcome; \
-             {acknowledged} objects acknowledged; {}; reads off lost nodes failed for {} ms at most{led}",
+             {acknowledged} objects acknowledged; {}; reads off lost nodes failed for {} ms at most{}{led}",
             found.join(", "),
-            unread.as_millis()
+            unread.iter().max().map_or(0, Duration::as_millis),
+            over(unread, UNREAD_AIM)
         )
     }
+}
+
+/// How often it took longer than it should. A busy machine does that: no round is bad by it.
+fn over(times: &[Duration], aim: Duration) -> String {
+    let missed = times.iter().filter(|time| **time > aim).count();
+    format!(" (aim {} ms, missed in {missed} of {})", aim.as_millis(), times.len())
 }
 
 /// Figures by kind.
