@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::report::table::{figure, median, ratio, table};
 use crate::rig::disk::{Backing, Disk};
 use crate::rig::http;
-use crate::rig::loader::{Latency, Load, Pace, Watch};
+use crate::rig::loader::{Latency, Load, Pace, Watch, get_latency};
 use crate::rig::machine::Workers;
 use crate::rig::memory::Held;
 use crate::rig::node::{Node, NodeSpec};
@@ -237,7 +237,7 @@ impl Rig<'_> {
                 }
             };
             Ok(Run {
-                server_us: server_latency(&page)?,
+                server_us: get_latency(&page)?,
                 client_us: outcome.latency_us,
                 requests_per_second: outcome.requests_per_second,
                 stream_bytes_per_second: streamed,
@@ -247,21 +247,6 @@ impl Rig<'_> {
             })
         })
     }
-}
-
-/// Of all GETs since the start; streams are some in ten thousand of them.
-fn server_latency(page: &str) -> Result<Latency> {
-    let quantile = |q: &str| {
-        let name = format!("weir_request_seconds{{shard=\"0\",op=\"get\",quantile=\"{q}\"}}");
-        metric(page, &name).map(|seconds| seconds * 1e6)
-    };
-    Ok(Latency { p50: quantile("0.5")?, p99: quantile("0.99")?, p999: quantile("0.999")? })
-}
-
-/// The value of one line of a page of metrics.
-fn metric(page: &str, name: &str) -> Result<f64> {
-    let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.ok_or_else(|| PerfError::parse(name, "a line of /metrics", page))
 }
 
 fn spread(row: &Row, of: impl Fn(&Run) -> f64) -> Option<Spread> {
@@ -334,22 +319,4 @@ fn line(row: &Row, rows: &[Row]) -> Vec<String> {
         spread(row, |r| r.core_busy).map_or("-".into(), |s| format!("{:.0} %", s.median * 100.0)),
         marks.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_of_metrics_is_read() {
-        let page = "# TYPE weir_request_seconds summary\n\
-                    weir_request_seconds{shard=\"0\",op=\"get\",quantile=\"0.5\"} 0.0001\n\
-                    weir_request_seconds{shard=\"0\",op=\"get\",quantile=\"0.99\"} 0.002\n\
-                    weir_request_seconds{shard=\"0\",op=\"get\",quantile=\"0.999\"} 0.003\n\
-                    weir_connections{shard=\"0\"} 17\n";
-        let latency = server_latency(page).unwrap();
-        assert!((latency.p50 - 100.0).abs() < 1e-6 && (latency.p99 - 2000.0).abs() < 1e-6, "{latency:?}");
-        assert_eq!(metric(page, "weir_connections{shard=\"0\"}").unwrap(), 17.0);
-        assert!(metric(page, "weir_absent").is_err());
-    }
 }

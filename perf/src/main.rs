@@ -4,6 +4,8 @@ mod disks;
 mod error;
 mod fairness;
 mod instructions;
+mod join;
+mod listing;
 mod moves;
 mod options;
 mod peers;
@@ -45,7 +47,11 @@ enum Command {
     Instructions(instructions::InstructionsArgs),
     /// What readers see while a bucket is copied and a target leaves, and while a disk goes and comes
     Moves(moves::MovesArgs),
-    /// All six, one after the other
+    /// Names a second of all processes' CPU, time of a page, and memory, of listings over several targets
+    Listing(listing::ListingArgs),
+    /// What moves when a target joins, and what reads take meanwhile, in the server
+    Join(join::JoinArgs),
+    /// All of them, one after the other
     All,
     /// Remove what a killed run left behind
     Clean,
@@ -84,6 +90,8 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
             Command::Fairness(args) => args.quicken(given),
             Command::Instructions(args) => args.quicken(given),
             Command::Moves(args) => args.quicken(given),
+            Command::Listing(args) => args.quicken(given),
+            Command::Join(args) => args.quicken(given),
             Command::All | Command::Clean | Command::RuntimeServer(_) => {}
         }
     }
@@ -98,6 +106,8 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
         Command::Fairness(args) => fairness::run(common, args)?,
         Command::Instructions(args) => instructions::run(common, args)?,
         Command::Moves(args) => moves::run(common, args)?,
+        Command::Listing(args) => listing::run(common, args)?,
+        Command::Join(args) => join::run(common, args)?,
         Command::All => return all(),
         Command::Clean => return rig::place::clean(&common.base).map(|()| Vec::new()),
         Command::RuntimeServer(_) => return Ok(Vec::new()),
@@ -108,7 +118,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
 /// Every report, each as if it had been asked for with the same flags.
 fn all() -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
-    for name in ["instructions", "runtimes", "fairness", "moves", "disks", "peers"] {
+    for name in ["instructions", "runtimes", "fairness", "listing", "join", "moves", "disks", "peers"] {
         let line = std::env::args_os().map(|word| if word == "all" { name.into() } else { word });
         written.append(&mut run(line)?);
     }

@@ -13,7 +13,8 @@ use serde::Serialize;
 use crate::error::{PerfError, Result};
 use crate::options::{Common, quick};
 use crate::report::Report;
-use rig::{COPY, Moved, Rig, SET};
+use crate::rig::playground::Moved;
+use rig::{COPY, Rig, SET};
 
 /// What `moves` shows.
 #[derive(Args, Debug, Clone)]

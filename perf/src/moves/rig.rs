@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::MovesArgs;
@@ -15,8 +14,8 @@ use crate::rig::disk::{Backing, Disk};
 use crate::rig::loader::{Load, Pace, Watch};
 use crate::rig::machine::Workers;
 use crate::rig::place::Place;
-use crate::rig::process::{Server, Start};
-use crate::rig::{command, http, stop};
+use crate::rig::playground::{Moved, Playground, PlaygroundSpec, ids, sum};
+use crate::rig::{command, http, playground, stop};
 
 /// The bucket that is read, and its copy.
 pub(super) const SET: &str = "moves";
@@ -28,26 +27,17 @@ const SEED: u64 = 1;
 const PLAYGROUND: &str = "playground";
 /// On a disk beside its objects: journals, the file system's own, and what is under way.
 const SPARE: u64 = 448 << 20;
-/// A cluster that is not ready, or a job that has not ended, after this never will.
-const READY_MAX: Duration = Duration::from_secs(60);
+/// A job that has not ended after this never will.
 const JOB_MAX: Duration = Duration::from_secs(1800);
 /// Connections that check objects.
 const CHECKERS: usize = 16;
-
-/// What a job says it did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Moved {
-    pub(crate) objects: u64,
-    pub(crate) bytes: u64,
-}
 
 /// The running cluster. Fields are dropped in order: processes before disks, disks before their images.
 pub(super) struct Rig<'a> {
     common: &'a Common,
     args: &'a MovesArgs,
     weir: PathBuf,
-    url: String,
-    server: Server,
+    playground: Playground,
     group: Cgroup,
     _disks: Vec<Disk>,
     _backing: Backing,
@@ -73,36 +63,21 @@ impl<'a> Rig<'a> {
             }
         }
         let mut group = Cgroup::make(PLAYGROUND)?;
-        let port = http::free_ports(3 * (args.targets + 1))?;
-        let mut program = Command::new(&weir);
-        program.args(["playground", "--gateways", "1", "--shards", "1", "--dir"]).arg(&dir);
-        program.args(["--port", &port.to_string(), "--targets", &args.targets.to_string()]);
-        program.args(["--mountpaths", &args.mountpaths.to_string()]);
         let run = place.dir("run")?;
-        let start = Start { name: PLAYGROUND, cpus: "", cgroup: Some(&group), dir: &run };
-        let mut server = start.run(&program)?;
-        let url = format!("http://127.0.0.1:{port}");
-        let map = format!("{url}/v1/daemon?what=smap");
-        let ready = |node: u16| {
-            let health = format!("http://127.0.0.1:{}/v1/health?readiness=true", port + node);
-            http::get_status(&health) == Some(200)
-        };
-        server.wait_ready(READY_MAX, || {
-            let known = http::get_text(&map).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
-            known.is_some_and(|map| targets(&map).len() == args.targets)
-                && (0..=args.targets as u16).all(ready)
-        })?;
+        let (targets, mountpaths) = (args.targets, args.mountpaths);
+        let spec =
+            PlaygroundSpec { weir: &weir, dir: &dir, run: &run, targets, mountpaths, cgroup: Some(&group) };
+        let playground = spec.start()?;
         for disk in &disks {
             let bytes = args.bandwidth * 1_000_000;
             group.throttle(&disk.number()?, bytes, bytes)?;
         }
-        http::make_bucket(&url, SET, false)?;
+        http::make_bucket(&playground.url, SET, false)?;
         Ok(Self {
             common,
             args,
             weir,
-            url,
-            server,
+            playground,
             group,
             _disks: disks,
             _backing: backing,
@@ -112,7 +87,7 @@ impl<'a> Rig<'a> {
     }
 
     pub(super) fn stop(self) -> Result<()> {
-        self.server.stop()
+        self.playground.server.stop()
     }
 
     /// Objects of the set.
@@ -137,7 +112,7 @@ impl<'a> Rig<'a> {
         Load {
             weir: &self.weir,
             mode: "get",
-            endpoint: &self.url,
+            endpoint: &self.playground.url,
             api: "ais",
             direct: None,
             bucket: SET,
@@ -164,7 +139,7 @@ impl<'a> Rig<'a> {
         let names = self.names();
         let mut command = Command::new(&self.weir);
         command.args(["load", "get", "--api", "ais", "--order", "sequential", "--verify", "--quiet"]);
-        command.args(["--endpoint", &self.url, "--bucket", bucket, "--name-prefix", PREFIX]);
+        command.args(["--endpoint", &self.playground.url, "--bucket", bucket, "--name-prefix", PREFIX]);
         let numbers = [("--size", OBJECT), ("--names", names), ("--operations", names), ("--seed", SEED)];
         numbers.iter().for_each(|(flag, number)| {
             command.args([flag, number.to_string().as_str()]);
@@ -180,52 +155,37 @@ impl<'a> Rig<'a> {
         Err(PerfError::Server { name: PLAYGROUND.into(), got })
     }
 
-    /// Runs a client command; what it prints.
-    fn weir(&self, args: &[&str]) -> Result<String> {
-        let mut command = Command::new(&self.weir);
-        command.args(args).args(["--endpoint", &self.url, "--quiet"]);
-        command::run(&mut command)
-    }
-
-    fn json(&self, args: &[&str]) -> Result<Value> {
-        let said = self.weir(&[args, &["--json"]].concat())?;
-        serde_json::from_str(&said).map_err(|_| PerfError::parse(args.join(" "), "JSON", &said))
-    }
-
     /// The last target of the map.
     pub(super) fn a_target(&self) -> Result<String> {
-        self.targets()?.pop().ok_or_else(|| PerfError::Refused("the map has no target".into()))
-    }
-
-    fn targets(&self) -> Result<Vec<String>> {
-        let text = http::get_text(&format!("{}/v1/daemon?what=smap", self.url))?;
-        let map = serde_json::from_str(&text).map_err(|_| PerfError::parse("the map", "JSON", &text))?;
-        Ok(targets(&map))
+        playground::targets(&self.playground.url)?
+            .pop()
+            .ok_or_else(|| PerfError::Refused("the map has no target".into()))
     }
 
     /// A mountpath of a target.
     pub(super) fn a_disk_of(&self, target: &str) -> Result<String> {
-        let all = self.json(&["mountpath", "list", "--node", target])?;
+        let all = self.playground.json(&["mountpath", "list", "--node", target])?;
         let paths = all.get(target).and_then(Value::as_object);
         let path = paths.and_then(|paths| paths.keys().next()).cloned();
         path.ok_or_else(|| PerfError::parse("weir mountpath list", "mountpaths", &all.to_string()))
     }
 
     pub(super) fn copy(&self) -> Result<Moved> {
-        http::make_bucket(&self.url, COPY, false)?;
-        let url = format!("{}/v1/buckets/{SET}?provider=ais&bck_to=ais%2F%40%23%2F{COPY}%2F", self.url);
+        http::make_bucket(&self.playground.url, COPY, false)?;
+        let url =
+            format!("{}/v1/buckets/{SET}?provider=ais&bck_to=ais%2F%40%23%2F{COPY}%2F", self.playground.url);
         let id = http::post(&url, &json!({"action": "copy-bck", "value": {}}))?;
-        self.weir(&["wait", id.trim()])?;
-        Ok(sum(&self.jobs("copy-bck")?, &[]))
+        self.playground.weir(&["wait", id.trim()])?;
+        Ok(sum(&self.playground.jobs("copy-bck")?, &[]))
     }
 
     /// A target leaves: what it holds moves to the others first.
     pub(super) fn remove(&self, target: &str) -> Result<Moved> {
-        let before = ids(&self.jobs("rebalance")?);
-        self.weir(&["cluster", "remove", target])?;
+        let before = ids(&self.playground.jobs("rebalance")?);
+        self.playground.weir(&["cluster", "remove", target])?;
         let over = stop::until(JOB_MAX, || {
-            let gone = !self.targets()?.iter().any(|t| t == target);
-            let jobs = self.jobs("rebalance")?;
+            let gone = !playground::targets(&self.playground.url)?.iter().any(|t| t == target);
+            let jobs = self.playground.jobs("rebalance")?;
             let runs = jobs.iter().any(|job| job["state"] == "runs");
             Ok((gone && !runs).then_some(jobs))
         })?;
@@ -243,60 +203,8 @@ impl<'a> Rig<'a> {
 
     /// A change of mountpaths, waited for.
     fn resilvered(&self, change: &[&str]) -> Result<Moved> {
-        let before = ids(&self.jobs("resilver")?);
-        self.weir(change)?;
-        Ok(sum(&self.jobs("resilver")?, &before))
-    }
-
-    /// The jobs of a kind that are known, ended ones too.
-    fn jobs(&self, kind: &str) -> Result<Vec<Value>> {
-        match self.json(&["show", "job", kind, "--all"]) {
-            Ok(Value::Array(jobs)) => Ok(jobs),
-            Ok(other) => Err(PerfError::parse("weir show job", "a list", &other.to_string())),
-            // Of a kind that has not run yet.
-            Err(PerfError::Command { .. }) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// IDs of the targets of a map.
-fn targets(map: &Value) -> Vec<String> {
-    let targets = map.get("tmap").and_then(Value::as_object);
-    targets.into_iter().flatten().map(|(id, _)| id.clone()).collect()
-}
-
-fn ids(jobs: &[Value]) -> Vec<String> {
-    jobs.iter().filter_map(|job| job["id"].as_str().map(str::to_owned)).collect()
-}
-
-/// What the jobs did that were not there `before`.
-fn sum(jobs: &[Value], before: &[String]) -> Moved {
-    let new = jobs.iter().filter(|job| job["id"].as_str().is_none_or(|id| before.iter().all(|b| b != id)));
-    let count = |job: &Value, name: &str| job[name].as_u64().unwrap_or(0);
-    new.fold(Moved::default(), |all, job| Moved {
-        objects: all.objects + count(job, "objects"),
-        bytes: all.bytes + count(job, "bytes"),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jobs_that_were_there_do_not_count() {
-        let jobs = [
-            json!({"id": "g1", "objects": 5, "bytes": 50, "state": "done"}),
-            json!({"id": "g2", "objects": 1, "bytes": 10, "state": "done"}),
-            json!({"id": "g3", "objects": 2, "bytes": 20, "state": "done"}),
-        ];
-        assert_eq!(sum(&jobs, &ids(&jobs[..1])), Moved { objects: 3, bytes: 30 });
-    }
-
-    #[test]
-    fn targets_of_a_map() {
-        assert_eq!(targets(&json!({"tmap": {"a": {}, "b": {}}, "pmap": {"p": {}}})), ["a", "b"]);
-        assert!(targets(&json!({})).is_empty());
+        let before = ids(&self.playground.jobs("resilver")?);
+        self.playground.weir(change)?;
+        Ok(sum(&self.playground.jobs("resilver")?, &before))
     }
 }

@@ -138,7 +138,7 @@ mod tests {
             from,
             until,
             disks,
-            moved: super::super::Moved { objects: 3, bytes: 3_000_000 },
+            moved: crate::rig::playground::Moved { objects: 3, bytes: 3_000_000 },
         };
         Shown {
             show: Show::Resilver,

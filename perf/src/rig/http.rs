@@ -8,7 +8,8 @@ use crate::error::{PerfError, Result};
 /// Below those that the kernel gives to connections.
 const FIRST_PORT: u16 = 20_000;
 
-fn agent() -> ureq::Agent {
+/// Requests whose statuses are the caller's to judge; one agent keeps its connections.
+pub(crate) fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder();
     config.timeout_global(Some(Duration::from_secs(30))).http_status_as_error(false).build().into()
 }

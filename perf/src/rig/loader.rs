@@ -255,6 +255,22 @@ fn growing(samples: &[Sample], of: fn(&Sample) -> u64) -> f64 {
     }
 }
 
+/// Of all GETs of a node with one shard since its start, by its page of metrics: from a request's head to its last byte taken by
+/// the kernel.
+pub(crate) fn get_latency(page: &str) -> Result<Latency> {
+    let quantile = |q: &str| {
+        let name = format!("weir_request_seconds{{shard=\"0\",op=\"get\",quantile=\"{q}\"}}");
+        metric(page, &name).map(|seconds| seconds * 1e6)
+    };
+    Ok(Latency { p50: quantile("0.5")?, p99: quantile("0.99")?, p999: quantile("0.999")? })
+}
+
+/// The value of one line of a page of metrics.
+fn metric(page: &str, name: &str) -> Result<f64> {
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.ok_or_else(|| PerfError::parse(name, "a line of /metrics", page))
+}
+
 /// The `weir` binary: as given, or the one beside this program.
 pub(crate) fn weir_binary(given: Option<&Path>) -> Result<PathBuf> {
     let path = match given {
@@ -345,5 +361,18 @@ mod tests {
              --duration 1500ms --warmup 500ms --names 10 --order uniform --seed 7 --rate 2000 --stream-rate 5 \
              --cpu 1 --server-pid 5 --server-pid 6 --quiet --json -"
         );
+    }
+
+    #[test]
+    fn a_page_of_metrics_is_read() {
+        let page = "# TYPE weir_request_seconds summary\n\
+                    weir_request_seconds{shard=\"0\",op=\"get\",quantile=\"0.5\"} 0.0001\n\
+                    weir_request_seconds{shard=\"0\",op=\"get\",quantile=\"0.99\"} 0.002\n\
+                    weir_request_seconds{shard=\"0\",op=\"get\",quantile=\"0.999\"} 0.003\n\
+                    weir_connections{shard=\"0\"} 17\n";
+        let latency = get_latency(page).unwrap();
+        assert!((latency.p50 - 100.0).abs() < 1e-6 && (latency.p99 - 2000.0).abs() < 1e-6, "{latency:?}");
+        assert_eq!(metric(page, "weir_connections{shard=\"0\"}").unwrap(), 17.0);
+        assert!(metric(page, "weir_absent").is_err());
     }
 }

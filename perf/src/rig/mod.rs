@@ -12,5 +12,6 @@ pub(crate) mod nginx;
 pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod place;
+pub(crate) mod playground;
 pub(crate) mod process;
 pub(crate) mod stop;

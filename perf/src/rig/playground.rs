@@ -1,0 +1,144 @@
+//! A gateway and targets, each a process, as `weir playground` starts them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::cgroup::Cgroup;
+use super::command;
+use super::http;
+use super::process::{Server, Start};
+use crate::error::{PerfError, Result};
+
+/// A cluster that is not ready after this never will be.
+const READY_MAX: Duration = Duration::from_secs(60);
+
+/// What is started.
+pub(crate) struct PlaygroundSpec<'a> {
+    pub(crate) weir: &'a Path,
+    /// Where the nodes live; target N has its mountpaths at `cluster/tN/mp1` and so on.
+    pub(crate) dir: &'a Path,
+    /// For its log.
+    pub(crate) run: &'a Path,
+    pub(crate) targets: usize,
+    pub(crate) mountpaths: usize,
+    pub(crate) cgroup: Option<&'a Cgroup>,
+}
+
+/// What a job says it did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Moved {
+    pub(crate) objects: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A running playground.
+#[derive(Debug)]
+pub(crate) struct Playground {
+    weir: PathBuf,
+    pub(crate) server: Server,
+    /// The gateway's.
+    pub(crate) url: String,
+}
+
+impl PlaygroundSpec<'_> {
+    /// Starts it, and waits until all nodes are ready.
+    pub(crate) fn start(&self) -> Result<Playground> {
+        let port = http::free_ports(3 * (self.targets + 1))?;
+        let mut program = Command::new(self.weir);
+        program.args(["playground", "--gateways", "1", "--shards", "1", "--dir"]).arg(self.dir);
+        program.args(["--port", &port.to_string(), "--targets", &self.targets.to_string()]);
+        program.args(["--mountpaths", &self.mountpaths.to_string()]);
+        let start = Start { name: "playground", cpus: "", cgroup: self.cgroup, dir: self.run };
+        let mut server = start.run(&program)?;
+        let url = format!("http://127.0.0.1:{port}");
+        let is_ready = |node: u16| {
+            let health = format!("http://127.0.0.1:{}/v1/health?readiness=true", port + node);
+            http::get_status(&health) == Some(200)
+        };
+        server.wait_ready(READY_MAX, || {
+            targets(&url).is_ok_and(|known| known.len() == self.targets)
+                && (0..=self.targets as u16).all(is_ready)
+        })?;
+        Ok(Playground { weir: self.weir.to_owned(), server, url })
+    }
+}
+
+impl Playground {
+    /// Runs a client command; what it prints.
+    pub(crate) fn weir(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.weir);
+        command.args(args).args(["--endpoint", &self.url, "--quiet"]);
+        command::run(&mut command)
+    }
+
+    /// The same with JSON.
+    pub(crate) fn json(&self, args: &[&str]) -> Result<Value> {
+        let said = self.weir(&[args, &["--json"]].concat())?;
+        serde_json::from_str(&said).map_err(|_| PerfError::parse(args.join(" "), "JSON", &said))
+    }
+
+    /// The jobs of a kind that are known, ended ones too.
+    pub(crate) fn jobs(&self, kind: &str) -> Result<Vec<Value>> {
+        match self.json(&["show", "job", kind, "--all"]) {
+            Ok(Value::Array(jobs)) => Ok(jobs),
+            Ok(other) => Err(PerfError::parse("weir show job", "a list", &other.to_string())),
+            // Of a kind that has not run yet.
+            Err(PerfError::Command { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// IDs of the targets on the map of the gateway at this endpoint.
+pub(crate) fn targets(url: &str) -> Result<Vec<String>> {
+    let text = http::get_text(&format!("{url}/v1/daemon?what=smap"))?;
+    let map = serde_json::from_str(&text).map_err(|_| PerfError::parse("the map", "JSON", &text))?;
+    Ok(targets_of(&map))
+}
+
+fn targets_of(map: &Value) -> Vec<String> {
+    let targets = map.get("tmap").and_then(Value::as_object);
+    targets.into_iter().flatten().map(|(id, _)| id.clone()).collect()
+}
+
+/// IDs of jobs.
+pub(crate) fn ids(jobs: &[Value]) -> Vec<String> {
+    jobs.iter().filter_map(|job| job["id"].as_str().map(str::to_owned)).collect()
+}
+
+/// What the jobs did that were not there `before`.
+pub(crate) fn sum(jobs: &[Value], before: &[String]) -> Moved {
+    let new = jobs.iter().filter(|job| job["id"].as_str().is_none_or(|id| before.iter().all(|b| b != id)));
+    let count = |job: &Value, name: &str| job[name].as_u64().unwrap_or(0);
+    new.fold(Moved::default(), |all, job| Moved {
+        objects: all.objects + count(job, "objects"),
+        bytes: all.bytes + count(job, "bytes"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn jobs_that_were_there_do_not_count() {
+        let jobs = [
+            json!({"id": "g1", "objects": 5, "bytes": 50, "state": "done"}),
+            json!({"id": "g2", "objects": 1, "bytes": 10, "state": "done"}),
+            json!({"id": "g3", "objects": 2, "bytes": 20, "state": "done"}),
+        ];
+        assert_eq!(sum(&jobs, &ids(&jobs[..1])), Moved { objects: 3, bytes: 30 });
+    }
+
+    #[test]
+    fn targets_of_a_map() {
+        assert_eq!(targets_of(&json!({"tmap": {"a": {}, "b": {}}, "pmap": {"p": {}}})), ["a", "b"]);
+        assert!(targets_of(&json!({})).is_empty());
+    }
+}
