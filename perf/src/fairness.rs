@@ -177,23 +177,12 @@ impl Rig<'_> {
         names: u64,
     ) -> Load<'l> {
         Load {
-            weir: self.weir,
-            mode: "get",
-            endpoint: &node.url,
-            api: "ais",
-            direct: None,
-            bucket: BUCKET,
             size,
             names,
             prefix: Some(prefix),
-            seed: 1,
-            connections: 16,
-            pace: Pace::default(),
             seconds: self.args.seconds,
-            warmup: 0.0,
-            prefill: false,
-            cpus: "",
             servers: pids,
+            ..Load::reads(self.weir, &node.url, BUCKET)
         }
     }
 

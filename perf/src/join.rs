@@ -3,7 +3,7 @@
 //! The server's histograms are of all that a process did since its start, so each phase has fresh processes on the same disks.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
@@ -15,15 +15,13 @@ use crate::report::Report;
 use crate::report::table::{figure, table};
 use crate::rig::loader::{Latency, Load, Pace, Watch, get_latency};
 use crate::rig::place::Place;
-use crate::rig::playground::{Moved, Playground, PlaygroundSpec, sum};
-use crate::rig::{http, stop};
+use crate::rig::playground::{JOB_MAX, Moved, Playground, PlaygroundSpec, sum};
+use crate::rig::{http, playground, stop};
 
 const BUCKET: &str = "perf-join";
 const PREFIX: &str = "object-";
 /// Connections of the reads in open loop.
 const CONNECTIONS: usize = 32;
-/// A rebalance that has not ended after this never will.
-const JOB_MAX: Duration = Duration::from_secs(1800);
 
 /// What `join` measures.
 #[derive(Args, Debug, Clone)]
@@ -112,23 +110,12 @@ impl Rig<'_> {
 
     fn load<'l>(&'l self, url: &'l str) -> Load<'l> {
         Load {
-            weir: self.weir,
-            mode: "get",
-            endpoint: url,
-            api: "ais",
-            direct: None,
-            bucket: BUCKET,
             size: self.args.size,
             names: self.args.objects,
             prefix: Some(PREFIX),
-            seed: 1,
             connections: CONNECTIONS,
-            pace: Pace::default(),
             seconds: self.args.seconds,
-            warmup: 0.0,
-            prefill: false,
-            cpus: "",
-            servers: &[],
+            ..Load::reads(self.weir, url, BUCKET)
         }
     }
 
@@ -187,12 +174,9 @@ impl Rig<'_> {
 
 /// The latency of GETs since the start, at the target where the 99th percentile is longest; each has one shard.
 fn slowest(cluster: &Playground) -> Result<Latency> {
-    let text = http::get_text(&format!("{}/v1/daemon?what=smap", cluster.url))?;
-    let map: Value = serde_json::from_str(&text).map_err(|_| PerfError::parse("the map", "JSON", &text))?;
     let mut slowest = Latency::default();
-    for url in addresses(&map) {
-        let page = http::get_text(&format!("{url}/metrics"))?;
-        let its = get_latency(&page)?;
+    for url in addresses(&playground::map(&cluster.url)?) {
+        let its = get_latency(&http::get_text(&format!("{url}/metrics"))?)?;
         if its.p99 > slowest.p99 {
             slowest = its;
         }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -11,10 +10,10 @@ use crate::error::{PerfError, Result};
 use crate::options::Common;
 use crate::rig::cgroup::Cgroup;
 use crate::rig::disk::{Backing, Disk};
-use crate::rig::loader::{Load, Pace, Watch};
+use crate::rig::loader::{Load, Watch};
 use crate::rig::machine::Workers;
 use crate::rig::place::Place;
-use crate::rig::playground::{Moved, Playground, PlaygroundSpec, ids, sum};
+use crate::rig::playground::{JOB_MAX, Moved, Playground, PlaygroundSpec, ids, sum};
 use crate::rig::{command, http, playground, stop};
 
 /// The bucket that is read, and its copy.
@@ -27,8 +26,6 @@ const SEED: u64 = 1;
 const PLAYGROUND: &str = "playground";
 /// On a disk beside its objects: journals, the file system's own, and what is under way.
 const SPARE: u64 = 448 << 20;
-/// A job that has not ended after this never will.
-const JOB_MAX: Duration = Duration::from_secs(1800);
 /// Connections that check objects.
 const CHECKERS: usize = 16;
 
@@ -110,23 +107,13 @@ impl<'a> Rig<'a> {
 
     fn load(&self) -> Load<'_> {
         Load {
-            weir: &self.weir,
-            mode: "get",
-            endpoint: &self.playground.url,
-            api: "ais",
-            direct: None,
-            bucket: SET,
             size: OBJECT,
             names: self.names(),
             prefix: Some(PREFIX),
             seed: SEED,
             connections: self.args.depth * self.args.disks(),
-            pace: Pace::default(),
             seconds: self.args.seconds,
-            warmup: 0.0,
-            prefill: false,
-            cpus: "",
-            servers: &[],
+            ..Load::reads(&self.weir, &self.playground.url, SET)
         }
     }
 

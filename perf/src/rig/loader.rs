@@ -120,6 +120,31 @@ pub(crate) struct Watch<'a> {
     pub(crate) cpu: usize,
 }
 
+impl<'a> Load<'a> {
+    /// Reads of a bucket by AIS's API, as fast as they go, for a second; of which objects is the caller's to say.
+    pub(crate) fn reads(weir: &'a Path, endpoint: &'a str, bucket: &'a str) -> Self {
+        Self {
+            weir,
+            mode: "get",
+            endpoint,
+            api: "ais",
+            direct: None,
+            bucket,
+            size: 0,
+            names: 1,
+            prefix: None,
+            seed: 1,
+            connections: 16,
+            pace: Pace::default(),
+            seconds: 1.0,
+            warmup: 0.0,
+            prefill: false,
+            cpus: "",
+            servers: &[],
+        }
+    }
+}
+
 impl Load<'_> {
     /// Runs it to its end.
     pub(crate) fn run(&self, watch: &Watch<'_>) -> Result<Measured> {

@@ -15,6 +15,8 @@ use crate::error::{PerfError, Result};
 
 /// A cluster that is not ready after this never will be.
 const READY_MAX: Duration = Duration::from_secs(60);
+/// A job that has not ended after this never will.
+pub(crate) const JOB_MAX: Duration = Duration::from_secs(1800);
 
 /// What is started.
 pub(crate) struct PlaygroundSpec<'a> {
@@ -93,11 +95,15 @@ impl Playground {
     }
 }
 
-/// IDs of the targets on the map of the gateway at this endpoint.
-pub(crate) fn targets(url: &str) -> Result<Vec<String>> {
+/// The map of the gateway at this endpoint.
+pub(crate) fn map(url: &str) -> Result<Value> {
     let text = http::get_text(&format!("{url}/v1/daemon?what=smap"))?;
-    let map = serde_json::from_str(&text).map_err(|_| PerfError::parse("the map", "JSON", &text))?;
-    Ok(targets_of(&map))
+    serde_json::from_str(&text).map_err(|_| PerfError::parse("the map", "JSON", &text))
+}
+
+/// IDs of the targets on it.
+pub(crate) fn targets(url: &str) -> Result<Vec<String>> {
+    map(url).map(|map| targets_of(&map))
 }
 
 fn targets_of(map: &Value) -> Vec<String> {
