@@ -17,6 +17,7 @@ use crate::committer::now_ns;
 use crate::conn::{Conn, ConnError, full};
 use crate::fail::Failure;
 use crate::moves::{self, HELD_HEADER, MAP_HEADER};
+use crate::place::Place;
 use crate::shard::{ControlCall, ControlOp, ControlReply, STALE_HEADER, Shard, Side};
 use crate::{Op, ais, hot, s3};
 
@@ -90,6 +91,12 @@ impl Request<'_> {
     pub(crate) fn asker_is_behind(&self) -> bool {
         let version = self.head.header(MAP_HEADER).and_then(|version| version.parse::<u64>().ok());
         self.held().is_some() && version.is_none_or(|v| v < self.shard.shared.view.load().smap.version)
+    }
+
+    /// Whether what is not here may be elsewhere: it may have moved away since the place was made, or the asker asks the wrong
+    /// one.
+    pub(crate) fn may_be_elsewhere(&self, place: &Place) -> bool {
+        place.is_outdated(self.shard) || self.asker_is_behind()
     }
 
     /// Waits until this node knows of the cluster what the peer knew that passed the request on.

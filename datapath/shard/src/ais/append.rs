@@ -203,9 +203,9 @@ fn parts_at_first(upload: &UploadInfo) -> Option<u32> {
     reserved::value(&upload.record.custom, reserved::APPEND)?.parse().ok()
 }
 
-/// What is not here may have moved away since the place was made.
+/// Expects that what is not here is nowhere.
 fn not_moved(ais: &Ais<'_, '_>, place: &Place) -> Result<(), Failure> {
-    if place.is_outdated(ais.request.shard) || ais.request.asker_is_behind() {
+    if ais.request.may_be_elsewhere(place) {
         return Err(Failure::Behind);
     }
     Ok(())

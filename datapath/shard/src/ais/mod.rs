@@ -158,10 +158,7 @@ impl Ais<'_, '_> {
         }
         match self.here(conn, body, &place, op).await {
             Err(Refusal::Answer(error, _))
-                if error.status() == 404
-                    && (was_here
-                        || place.is_outdated(self.request.shard)
-                        || self.request.asker_is_behind()) =>
+                if error.status() == 404 && (was_here || self.request.may_be_elsewhere(&place)) =>
             {
                 Err(Failure::Behind.into())
             }

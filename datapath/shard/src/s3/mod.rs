@@ -201,8 +201,7 @@ impl<'h> S3<'_, 'h> {
         }
         match self.object(conn, body, place, op).await {
             Err(Refusal::Answer(error, _))
-                if error.status() == 404
-                    && (was_here || place.is_outdated(shard) || self.request.asker_is_behind()) =>
+                if error.status() == 404 && (was_here || self.request.may_be_elsewhere(place)) =>
             {
                 Err(Failure::Behind.into())
             }
