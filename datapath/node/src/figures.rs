@@ -31,7 +31,9 @@ pub(crate) fn text(shards: &[Arc<ShardMetrics>], set: &DiskSet) -> String {
     let mut out = render_metrics(shards);
     type Figure = (&'static str, &'static str, &'static str, fn(&Disk) -> u64);
     let figures: [Figure; 9] = [
-        ("weir_disk_bytes_total", "gauge", "Capacity of the disk.", |d| d.mountpath.space().total),
+        ("weir_disk_bytes_total", "gauge", "Bytes of the disk in use and free.", |d| {
+            d.mountpath.space().total()
+        }),
         ("weir_disk_bytes_free", "gauge", "Free bytes of the disk.", |d| d.mountpath.space().free),
         ("weir_disk_commits_total", "counter", "Changes committed.", |d| d.mountpath.stats().commits),
         ("weir_disk_batches_total", "counter", "Batches they came in.", |d| d.mountpath.stats().batches),

@@ -38,7 +38,7 @@ pub(crate) fn all(set: &DiskSet, labels: &BTreeMap<PathBuf, String>) -> Vec<Moun
     let disks = set.disks.iter().map(|disk| {
         let space = disk.mountpath.space();
         MountpathFacts {
-            used: space.total.saturating_sub(space.free),
+            used: space.used,
             free: space.free,
             leaving: disk.duty == Duty::Leaving,
             label: label(&disk.path),

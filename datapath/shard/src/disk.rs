@@ -408,6 +408,6 @@ impl Disk for RingDisk {
 
     async fn space(&self) -> Result<Space, DiskError> {
         let s = sys::statfs(&self.0.root).map_err(|e| at("space", &DiskPath::root(), &e))?;
-        Ok(Space { total: s.total, free: s.free })
+        Ok(Space { used: s.used, free: s.free })
     }
 }

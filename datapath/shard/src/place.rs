@@ -100,8 +100,7 @@ impl Place {
     /// Whether its disk is so full that clients write nothing to it (AIS: `space.out_of_space`).
     pub(crate) fn is_out_of_space(&self) -> bool {
         let space = self.volume.mountpath().space();
-        let used = space.total.saturating_sub(space.free);
-        self.view.config.space.fill(used, space.total) == Fill::Out
+        self.view.config.space.fill(space.used, space.total()) == Fill::Out
     }
 
     /// Whether the name is this target's by its view.

@@ -226,10 +226,7 @@ fn a_thousand_parts_become_one_object_without_a_copy() {
     let Some(mounted) = Mounted::xfs(2 << 30) else { return };
     let mut n = Node::start(&mounted.dir, Role::Background, 1);
     n.put("part", &part).unwrap();
-    let used = |n: &Node| {
-        let space = n.bench.reactor.block_on(n.bench.disk.space()).unwrap();
-        space.total - space.free
-    };
+    let used = |n: &Node| n.bench.reactor.block_on(n.bench.disk.space()).unwrap().used;
     let before = used(&n);
     let (volume, bucket, object) = (n.volume(), bucket(), name("whole"));
     let (attrs, durability) = (Attrs::default(), Durability::Durable);

@@ -59,13 +59,21 @@ pub struct DirEntry {
     pub kind: EntryKind,
 }
 
-/// Capacity of the file system that holds the mountpath.
+/// Room of the file system that holds the mountpath, as df(1) counts it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Space {
-    /// All bytes.
-    pub total: u64,
+    /// Bytes in use.
+    pub used: u64,
     /// Bytes that an unprivileged writer may still take.
     pub free: u64,
+}
+
+impl Space {
+    /// Bytes that are used or may be. Less than the file system's size where part of that is kept for root, or is another's by
+    /// a limit that the file system does not know.
+    pub fn total(&self) -> u64 {
+        self.used.saturating_add(self.free)
+    }
 }
 
 /// The few operations the store needs of a disk. Paths are beneath the mountpath, symbolic links are never followed.

@@ -108,7 +108,7 @@ pub struct Mountpath<F> {
     closed: AtomicBool,
     verified: Mutex<HashSet<CommitId>>,
     acknowledged: Acknowledged,
-    total: AtomicU64,
+    used: AtomicU64,
     free: AtomicU64,
     /// Objects up to one byte less than this go through the journal.
     small_below: AtomicU64,
@@ -143,7 +143,7 @@ impl<F: Clone + Send + Sync + 'static> Mountpath<F> {
             closed: AtomicBool::new(false),
             verified: Mutex::new(HashSet::new()),
             acknowledged: Acknowledged::default(),
-            total: AtomicU64::new(space.total),
+            used: AtomicU64::new(space.used),
             free: AtomicU64::new(space.free),
             small_below: AtomicU64::new(0),
             generations: Generations::new(),
@@ -208,9 +208,9 @@ impl<F> Mountpath<F> {
         }
     }
 
-    /// Capacity when it was last asked.
+    /// Room when it was last asked.
     pub fn space(&self) -> Space {
-        Space { total: self.total.load(Ordering::Relaxed), free: self.free.load(Ordering::Relaxed) }
+        Space { used: self.used.load(Ordering::Relaxed), free: self.free.load(Ordering::Relaxed) }
     }
 
     /// The generation of a slot's names for caches of open objects: read it **before** opening; what was opened may be
@@ -234,7 +234,7 @@ impl<F> Mountpath<F> {
     }
 
     pub(crate) fn note_space(&self, space: Space) {
-        self.total.store(space.total, Ordering::Relaxed);
+        self.used.store(space.used, Ordering::Relaxed);
         self.free.store(space.free, Ordering::Relaxed);
     }
 

@@ -126,8 +126,7 @@ impl Keeper {
         }
         let leaving = now.find(path).ok_or_else(|| refused(path, "is not open"))?;
         let shared = stays.clone().any(|disk| mounts::same_file_system(&disk.path, path));
-        let space = leaving.mountpath.space();
-        let used = space.total.saturating_sub(space.free);
+        let used = leaving.mountpath.space().used;
         if used > free && !shared {
             return Err(BackendError::NoRoom(format!(
                 "mountpath {}: {used} bytes are in use, and the others have {free} free: they cannot take what it holds",

@@ -170,8 +170,8 @@ pub fn sendfile(socket: &impl AsFd, file: &impl AsFd, offset: u64, len: usize) -
 /// Room of a file system, in bytes and inodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes in all.
-    pub total: u64,
+    /// Bytes in use.
+    pub used: u64,
     /// Bytes that an unprivileged process may still use.
     pub free: u64,
     /// Bytes of one block.
@@ -188,7 +188,7 @@ pub fn statfs(file: &impl AsFd) -> io::Result<Space> {
     let s = nix::sys::statfs::fstatfs(file)?;
     let block = s.block_size() as u64;
     Ok(Space {
-        total: s.blocks().saturating_mul(block),
+        used: s.blocks().saturating_sub(s.blocks_free()).saturating_mul(block),
         free: s.blocks_available().saturating_mul(block),
         block: block as u32,
         inodes_free: s.files_free(),

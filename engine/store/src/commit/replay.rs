@@ -53,7 +53,7 @@ impl<D: Disk> Committer<D> {
 
     fn segment_bytes(&self) -> u64 {
         let wanted = self.mountpath().options().journal_bytes;
-        let share = self.mountpath().space().total / SEGMENT_OF_SPACE;
+        let share = self.mountpath().space().total() / SEGMENT_OF_SPACE;
         if wanted <= share { wanted } else { share - share % SEGMENT_STEP_BYTES }
     }
 }

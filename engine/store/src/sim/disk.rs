@@ -428,6 +428,6 @@ impl Disk for SimDisk {
     async fn space(&self) -> Done<Space> {
         let state = self.state.lock();
         let used: u64 = state.inodes.values().map(bytes_of).sum();
-        Ok(Space { total: state.capacity, free: state.capacity.saturating_sub(used) })
+        Ok(Space { used, free: state.capacity.saturating_sub(used) })
     }
 }
