@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use weir_cluster::{FileState, Promotable, hrw};
 use weir_control::{
-    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry, LocalPage, Merge,
-    MountpathChange, MountpathFacts, PromoteCall, RemoteEntry, RemoteOrigin, RemotePage, RemoteQuery, Upload,
-    union,
+    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalPage, Merge,
+    MountpathChange, MountpathFacts, Place, PromoteCall, RemoteEntry, RemoteOrigin, RemotePage, RemoteQuery,
+    Upload, union,
 };
 use weir_origin::{OriginsHandle, RemoteBucket};
 use weir_ring::Sender;
@@ -68,7 +68,8 @@ impl NodeBackend {
             let asked = questions.iter().map(|(at, query)| self.page_of(&set.disks[*at], bucket, query));
             let pages = futures_util::future::try_join_all(asked).await?;
             for ((at, _), page) in questions.into_iter().zip(pages) {
-                merge.answer(at, local_page(page, &set.disks[at]));
+                let mountpath = set.disks[at].path.display().to_string().into();
+                merge.answer(at, LocalPage::at(Place { mountpath, target: Arc::default() }, page));
             }
         }
     }
@@ -150,7 +151,7 @@ impl Backend for NodeBackend {
                     // A name may have gone, between the questions, from a disk not asked yet to one that was: then the
                     // second time finds it.
                     let again = self.page(&set, bucket, query).await;
-                    page = page.and_then(|page| Ok(union(vec![page, again?], query.limit)));
+                    page = page.and_then(|page| Ok(union(&[page, again?], query.limit)?));
                 }
                 if self.disks.load().version == set.version {
                     return page;
@@ -292,7 +293,7 @@ impl Backend for NodeBackend {
     fn is_empty<'a>(&'a self, bucket: &'a Bucket) -> BackendFuture<'a, bool> {
         Box::pin(async move {
             let one = ListQuery { limit: 1, ..ListQuery::default() };
-            Ok(self.list_page(bucket, &one).await?.entries.is_empty())
+            Ok(self.list_page(bucket, &one).await?.rows.is_empty())
         })
     }
 
@@ -457,22 +458,6 @@ impl Backend for NodeBackend {
 
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
-    }
-}
-
-/// A disk's page as the control core takes it.
-fn local_page(page: weir_store::Page, disk: &Disk) -> LocalPage {
-    let mountpath: Arc<str> = disk.path.display().to_string().into();
-    let entry = |e: weir_store::Entry| LocalEntry {
-        name: e.name,
-        record: e.record,
-        mountpath: mountpath.clone(),
-        target: Arc::default(),
-    };
-    LocalPage {
-        entries: page.entries.into_iter().map(entry).collect(),
-        common_prefixes: page.common_prefixes,
-        next: page.next,
     }
 }
 

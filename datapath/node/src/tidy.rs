@@ -52,9 +52,10 @@ async fn page(
     query: &ListQuery,
 ) -> Result<(Vec<ColdObject>, Option<String>), BackendError> {
     let page = volume.list(bucket, query).await?;
-    let mut objects = Vec::with_capacity(page.entries.len());
-    for entry in page.entries {
-        let file = match volume.open(bucket, &entry.name).await {
+    let mut objects = Vec::with_capacity(page.rows.len());
+    for row in page.rows.iter() {
+        let (name, listed) = (row.object_name()?, row.object()?);
+        let file = match volume.open(bucket, &name).await {
             Ok(object) => object.file().and_then(|file| weir_ring::sys::fstat(file.fd()).ok()),
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(error.into()),
@@ -62,10 +63,10 @@ async fn page(
         // What has no file of its own yet was written a moment ago.
         let read = file.map(|stat| u64::try_from(stat.atime_ns).unwrap_or(0));
         objects.push(ColdObject {
-            accessed_ns: read.map_or(u64::MAX, |read| read.max(entry.record.last_modified_ns())),
-            bytes: entry.record.size,
+            accessed_ns: read.map_or(u64::MAX, |read| read.max(listed.last_modified_ns())),
+            bytes: listed.size,
             bucket: bucket.clone(),
-            name: entry.name,
+            name,
         });
     }
     Ok((objects, page.next))

@@ -75,7 +75,8 @@ pub(crate) async fn over(
     let mut query = ListQuery { limit: PAGE, ..ListQuery::default() };
     while goes_on() {
         let page = volume.list(bucket, &query).await?;
-        each(page.entries.into_iter().map(|entry| entry.name).collect()).await;
+        let names = page.rows.iter().map(|row| row.object_name());
+        each(names.collect::<Result<_, _>>()?).await;
         match page.next {
             Some(next) => query.start_after = next,
             None => break,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use weir_cluster::{BucketProps, FileState, NodeId, Promotable};
-use weir_store::{ListQuery, Record, StoreError, Terms, Watch};
+use weir_store::{ListQuery, ListedObject, Page, Record, Row, Rows, StoreError, Terms, Watch};
 use weir_types::{Bucket, ObjectName, Provider};
 
 /// What every call of [`Backend`] returns.
@@ -246,28 +246,54 @@ pub struct DiskCounters {
     pub busy_ms: u64,
 }
 
-/// One page of what this node holds.
-#[derive(Clone, Debug, Default)]
+/// One page of what disks, nodes or the cluster hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalPage {
-    /// Objects in byte order.
-    pub entries: Vec<LocalEntry>,
+    /// Objects in byte order, each with the number of its place.
+    pub rows: Rows,
+    /// Where they are.
+    pub places: Vec<Place>,
     /// Common prefixes in byte order, delimiter included.
     pub common_prefixes: Vec<String>,
     /// Where the next page starts after; `None`: this is the last.
     pub next: Option<String>,
 }
 
-/// One object that this node holds.
-#[derive(Clone, Debug)]
-pub struct LocalEntry {
-    /// Name.
-    pub name: ObjectName,
-    /// Metadata.
-    pub record: Record,
-    /// Root of the mountpath that holds it.
+/// Where objects are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Root of the mountpath.
     pub mountpath: Arc<str>,
-    /// ID of the target that holds it; empty: this node's.
+    /// ID of the target; empty: this node's.
     pub target: Arc<str>,
+}
+
+impl LocalPage {
+    /// What one place holds.
+    pub fn at(place: Place, page: Page) -> Self {
+        let Page { rows, common_prefixes, next } = page;
+        Self { rows, places: vec![place], common_prefixes, next }
+    }
+
+    /// Name and facts of each object.
+    pub fn objects(&self) -> Result<Vec<(ObjectName, ListedObject)>, StoreError> {
+        self.rows.iter().map(|row| Ok((row.object_name()?, row.object()?))).collect()
+    }
+
+    /// Where a row's object is.
+    pub fn place(&self, row: &Row<'_>) -> Place {
+        self.places.get(usize::from(row.place)).cloned().unwrap_or_default()
+    }
+
+    /// The number of a place, which it is given if it has none.
+    pub(crate) fn place_number(&mut self, place: Place) -> u16 {
+        let known = self.places.iter().position(|p| *p == place);
+        let number = known.unwrap_or(self.places.len());
+        if known.is_none() {
+            self.places.push(place);
+        }
+        u16::try_from(number).unwrap_or(u16::MAX)
+    }
 }
 
 /// An open multipart upload.

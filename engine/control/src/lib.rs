@@ -34,8 +34,8 @@ mod sim;
 mod thread;
 
 pub use backend::{
-    BY_COMMAND, Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry,
-    LocalPage, MountpathAction, MountpathChange, MountpathFacts, PromoteCall, RemoteEntry, RemoteOrigin,
+    BY_COMMAND, Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalPage,
+    MountpathAction, MountpathChange, MountpathFacts, Place, PromoteCall, RemoteEntry, RemoteOrigin,
     RemotePage, RemoteQuery, Upload,
 };
 pub use config::{ControlConfig, Identity, PeersConfig, SNAPSHOT_ENTRIES};

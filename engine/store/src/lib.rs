@@ -48,7 +48,7 @@ pub use error::{DiskError, DiskErrorKind, StoreError};
 pub use flight::{Flight, FlightError, FlightHead, Lead, Progress};
 pub use generation::Slot;
 pub use identity::{Attach, Identity, IdentityError};
-pub use list::{Entry, ListQuery, Page};
+pub use list::{ListQuery, ListedObject, Page, Row, Rows};
 pub use mirror::{Ahead, Copies, CopyHolder, Evened};
 pub use mountpath::{CommitClock, Mountpath, MountpathOptions, Stats};
 pub use moves::{Holder, move_object, remove_object};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use weir_types::{Checksum, ChecksumKind, CustomMeta, ObjectName, Provider};
 
 mod decode;
@@ -19,7 +20,7 @@ const ENVELOPE_BYTES: usize = 8;
 pub(crate) const PART_RUNS_INLINE_MAX: usize = 16;
 
 /// Place of a change in the order of all changes: of two holders of a name the greater wins, everywhere.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 pub struct CommitId {
     /// Version of the cluster map under which it was made.
     pub map_version: u64,
@@ -49,7 +50,7 @@ impl CommitId {
 pub struct BootId(pub [u8; 16]);
 
 /// An S3 ETag, without quotes.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Etag {
     /// MD5 of the content.
     Md5([u8; 16]),
@@ -91,7 +92,7 @@ pub struct ContentHeaders {
 }
 
 /// What the object is at its origin.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RemoteIdentity {
     /// Whose it is.
     pub provider: Provider,

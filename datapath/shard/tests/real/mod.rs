@@ -235,7 +235,7 @@ impl Node {
     pub fn list(&self) -> Vec<String> {
         let query = ListQuery { limit: 10_000, ..ListQuery::default() };
         let page = self.bench.reactor.block_on(self.volume().list(&bucket(), &query)).unwrap();
-        page.entries.iter().map(|e| e.name.to_string()).collect()
+        page.rows.iter().map(|row| row.name.to_owned()).collect()
     }
 }
 

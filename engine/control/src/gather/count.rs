@@ -3,14 +3,14 @@
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use weir_cluster::Node;
-use weir_store::ListQuery;
+use weir_store::{ListQuery, StoreError};
 use weir_types::Bucket;
 use weir_types::limits::{LIST_PAGE_MAX, PEER_COUNT_MAX};
 
-use super::unexpected;
+use super::{on_worker, unexpected};
 use crate::core::Core;
 use crate::peers::{PeerAnswer, PeerCall};
-use crate::{Backend, ControlError};
+use crate::{Backend, BackendError, ControlError};
 
 /// What was counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -101,14 +101,15 @@ pub(crate) async fn counted(
     while sums.objects < PEER_COUNT_MAX {
         let page = backend.list_page(bucket, &query).await?;
         let next = page.next.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            for entry in &page.entries {
-                let (size, copies) = (entry.record.size, u64::from(entry.record.copies.max(1)));
+        let counted = on_worker(move || {
+            for row in page.rows.iter() {
+                let object = row.object()?;
+                let (size, copies) = (object.size, u64::from(object.copies.max(1)));
                 sums.add(&Sums { objects: 1, bytes: size, on_disk: size * copies, min: size, max: size });
             }
-            sums
+            Ok::<_, StoreError>(sums)
         });
-        sums = done.await.map_err(|e| ControlError::Thread(format!("control worker: {e}")))?;
+        sums = counted.await?.map_err(BackendError::from)?;
         match next {
             Some(next) => query.start_after = next,
             None => return Ok((sums, None)),

@@ -4,38 +4,66 @@
 //! out before the page is full is asked again. A page is made of complete knowledge only: a name goes in when no holder can
 //! have one before it that has not been told.
 
-use std::collections::VecDeque;
+use weir_store::{ListQuery, Row};
 
-use weir_store::ListQuery;
-
-use crate::{LocalEntry, LocalPage};
+use crate::LocalPage;
 
 /// What holders are asked for beyond their share, in standard deviations of a fair spread: one of a thousand pages needs
 /// a second question.
 const DEVIATIONS: usize = 4;
 
-/// An entry or a common prefix.
+/// An object's name or a common prefix.
 #[derive(Debug)]
-enum Item {
-    Entry(Box<LocalEntry>),
-    Prefix(String),
+struct Item<'p> {
+    key: &'p [u8],
+    is_object: bool,
 }
 
-impl Item {
-    fn key(&self) -> &str {
-        match self {
-            Self::Entry(entry) => entry.name.as_str(),
-            Self::Prefix(prefix) => prefix,
-        }
-    }
-}
-
-/// What one holder has told and is not used yet.
+/// What one holder has told.
 #[derive(Debug)]
 struct Holder {
-    items: VecDeque<Item>,
+    page: LocalPage,
+    /// How many of its objects are used.
+    objects_used: usize,
+    /// How many of its common prefixes are.
+    prefixes_used: usize,
+    /// The numbers that its places have in the page in the making.
+    places: Vec<u16>,
     /// After which name it has more to tell; `None`: it has told everything.
     more_after: Option<String>,
+}
+
+impl Holder {
+    /// The first that is not used.
+    fn head(&self) -> Option<Item<'_>> {
+        let object = self.page.rows.name(self.objects_used);
+        let prefix = self.page.common_prefixes.get(self.prefixes_used).map(String::as_bytes);
+        let is_object = match (object, prefix) {
+            (Some(object), Some(prefix)) => object < prefix,
+            (object, _) => object.is_some(),
+        };
+        Some(Item { key: if is_object { object? } else { prefix? }, is_object })
+    }
+
+    fn is_silent(&self) -> bool {
+        let LocalPage { rows, common_prefixes, .. } = &self.page;
+        let all_used = self.objects_used >= rows.len() && self.prefixes_used >= common_prefixes.len();
+        all_used && self.more_after.is_some()
+    }
+
+    /// Gives what is first to a page, unless that ends with it.
+    fn give(&mut self, is_object: bool, is_new: bool, page: &mut LocalPage) {
+        if is_object {
+            let row = self.page.rows.get(self.objects_used).filter(|_| is_new);
+            let place = |row: &Row<'_>| self.places.get(usize::from(row.place)).copied().unwrap_or(u16::MAX);
+            row.into_iter().for_each(|row| page.rows.push(row.at(place(&row))));
+            self.objects_used += 1;
+        } else {
+            let prefix = self.page.common_prefixes.get(self.prefixes_used).filter(|_| is_new);
+            page.common_prefixes.extend(prefix.cloned());
+            self.prefixes_used += 1;
+        }
+    }
 }
 
 /// A page in the making.
@@ -44,31 +72,36 @@ pub struct Merge {
     query: ListQuery,
     holders: Vec<Holder>,
     page: LocalPage,
-    taken: usize,
-    last: Option<String>,
 }
 
 impl Merge {
     /// A page of `query` from so many holders.
     pub fn new(query: ListQuery, holders: usize) -> Self {
-        let holder = || Holder { items: VecDeque::new(), more_after: Some(query.start_after.clone()) };
+        let holder = || Holder {
+            page: LocalPage::default(),
+            objects_used: 0,
+            prefixes_used: 0,
+            places: Vec::new(),
+            more_after: Some(query.start_after.clone()),
+        };
         let holders = (0..holders).map(|_| holder()).collect();
-        Self { query, holders, page: LocalPage::default(), taken: 0, last: None }
+        Self { query, holders, page: LocalPage::default() }
     }
 
     /// Takes what may be taken; then the questions without whose answers nothing more may be, each with the number of its
     /// holder. None: the page is complete.
     pub fn questions(&mut self) -> Vec<(usize, ListQuery)> {
-        while self.taken < self.query.limit {
-            let silent = |h: &Holder| h.items.is_empty() && h.more_after.is_some();
-            if self.holders.iter().any(silent) {
-                return self.ask(silent);
+        while taken(&self.page) < self.query.limit {
+            if self.holders.iter().any(Holder::is_silent) {
+                return self.ask();
             }
-            let heads =
-                self.holders.iter().enumerate().filter_map(|(i, h)| Some((h.items.front()?.key(), i)));
-            let Some((_, first)) = heads.min() else { break };
-            let item = self.holders.get_mut(first).and_then(|h| h.items.pop_front());
-            item.into_iter().for_each(|item| self.take(item));
+            let heads = self.holders.iter().enumerate().filter_map(|(at, holder)| Some((at, holder.head()?)));
+            let Some((at, Item { key, is_object })) = heads.min_by_key(|(_, item)| item.key) else { break };
+            // Several holders may have names below the same prefix, or copies of one object.
+            let is_new = last(&self.page) != Some(key);
+            if let Some(holder) = self.holders.get_mut(at) {
+                holder.give(is_object, is_new, &mut self.page);
+            }
         }
         Vec::new()
     }
@@ -76,57 +109,45 @@ impl Merge {
     /// The answer of a holder to its question.
     pub fn answer(&mut self, holder: usize, page: LocalPage) {
         let Some(holder) = self.holders.get_mut(holder) else { return };
-        let (mut entries, mut prefixes) =
-            (page.entries.into_iter().peekable(), page.common_prefixes.into_iter().peekable());
-        loop {
-            let entry_first = match (entries.peek(), prefixes.peek()) {
-                (Some(entry), Some(prefix)) => entry.name.as_str() < prefix.as_str(),
-                (entry, _) => entry.is_some(),
-            };
-            let item = match entry_first {
-                true => entries.next().map(|entry| Item::Entry(Box::new(entry))),
-                false => prefixes.next().map(Item::Prefix),
-            };
-            match item {
-                Some(item) => holder.items.push_back(item),
-                None => break,
-            }
-        }
-        holder.more_after = page.next;
+        let places = page.places.iter().map(|place| self.page.place_number(place.clone())).collect();
+        let more_after = page.next.clone();
+        *holder = Holder { page, objects_used: 0, prefixes_used: 0, places, more_after };
     }
 
     /// The page.
-    pub fn finish(mut self) -> LocalPage {
-        let last = self.last.take();
+    pub fn finish(self) -> LocalPage {
+        let Self { holders, mut page, .. } = self;
+        let end = last(&page);
         // A prefix that is on the page already is nothing more.
-        let unused = |item: &Item| last.as_deref() != Some(item.key());
-        let more = self.holders.iter().any(|h| h.more_after.is_some() || h.items.iter().any(unused));
-        self.page.next = last.filter(|_| more);
-        self.page
+        let has_more = |h: &Holder| {
+            let objects = h.page.rows.iter().skip(h.objects_used).map(|row| row.name.as_bytes());
+            let prefixes = h.page.common_prefixes.iter().skip(h.prefixes_used).map(String::as_bytes);
+            h.more_after.is_some() || objects.chain(prefixes).any(|key| Some(key) != end)
+        };
+        let end = end.filter(|_| holders.iter().any(has_more));
+        page.next = end.map(|end| String::from_utf8_lossy(end).into_owned());
+        page
     }
 
-    fn take(&mut self, item: Item) {
-        if self.last.as_deref() == Some(item.key()) {
-            // Several holders have names below the same prefix.
-            return;
-        }
-        self.last = Some(item.key().to_owned());
-        self.taken += 1;
-        match item {
-            Item::Entry(entry) => self.page.entries.push(*entry),
-            Item::Prefix(prefix) => self.page.common_prefixes.push(prefix),
-        }
-    }
-
-    fn ask(&self, silent: impl Fn(&Holder) -> bool) -> Vec<(usize, ListQuery)> {
-        let left = self.query.limit - self.taken;
+    fn ask(&self) -> Vec<(usize, ListQuery)> {
+        let left = self.query.limit - taken(&self.page);
         let limit = share(left, self.holders.len());
         let of = |(i, holder): (usize, &Holder)| {
-            let start_after = holder.more_after.clone().filter(|_| silent(holder))?;
+            let start_after = holder.more_after.clone().filter(|_| holder.is_silent())?;
             Some((i, ListQuery { start_after, limit, ..self.query.clone() }))
         };
         self.holders.iter().enumerate().filter_map(of).collect()
     }
+}
+
+fn taken(page: &LocalPage) -> usize {
+    page.rows.len() + page.common_prefixes.len()
+}
+
+/// The last name or common prefix of a page.
+fn last(page: &LocalPage) -> Option<&[u8]> {
+    let object = page.rows.len().checked_sub(1).and_then(|at| page.rows.name(at));
+    object.max(page.common_prefixes.last().map(String::as_bytes))
 }
 
 /// How many of `left` names one of `holders` is asked for.
@@ -144,7 +165,6 @@ mod tests {
 
     use proptest::prelude::*;
     use weir_store::Record;
-    use weir_types::ObjectName;
 
     use super::*;
 
@@ -160,19 +180,14 @@ mod tests {
             if key.as_str() <= query.start_after.as_str() || key == last {
                 continue;
             }
-            if page.entries.len() + page.common_prefixes.len() == query.limit {
+            if taken(&page) == query.limit {
                 page.next = Some(last);
                 break;
             }
             last.clone_from(&key);
             match cut {
                 Some(_) => page.common_prefixes.push(key),
-                None => page.entries.push(LocalEntry {
-                    name: ObjectName::new(key).unwrap(),
-                    record: Record::default(),
-                    mountpath: "".into(),
-                    target: "".into(),
-                }),
+                None => page.rows.push_record(&key, 0, &Record::default()),
             }
         }
         page
@@ -194,7 +209,7 @@ mod tests {
     }
 
     fn names(page: &LocalPage) -> (Vec<&str>, Vec<&str>, Option<&str>) {
-        let entries = page.entries.iter().map(|e| e.name.as_str()).collect();
+        let entries = page.rows.iter().map(|row| row.name).collect();
         (entries, page.common_prefixes.iter().map(String::as_str).collect(), page.next.as_deref())
     }
 
@@ -244,7 +259,7 @@ mod tests {
         let query = ListQuery { limit: 10_000, ..ListQuery::default() };
         assert!(share(query.limit, 3) < 3700);
         let page = merged(&holders, &query, 2);
-        assert_eq!((page.entries.len(), page.next.as_deref()), (10_000, Some("00009999")));
+        assert_eq!((page.rows.len(), page.next.as_deref()), (10_000, Some("00009999")));
     }
 
     #[test]
@@ -252,6 +267,6 @@ mod tests {
         let mut holders = vec![BTreeSet::new(); 5];
         holders[2] = (0..100).map(|i| format!("{i:03}")).collect();
         let page = merged(&holders, &ListQuery { limit: 100, ..ListQuery::default() }, 10);
-        assert_eq!((page.entries.len(), page.next), (100, None));
+        assert_eq!((page.rows.len(), page.next), (100, None));
     }
 }

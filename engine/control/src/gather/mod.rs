@@ -17,7 +17,7 @@ use weir_types::limits::PEER_UPLOADS_MAX;
 
 use crate::core::Core;
 use crate::peers::{Part, PeerAnswer, PeerCall};
-use crate::{Backend, ControlError, LocalPage, MountpathFacts, Upload};
+use crate::{Backend, BackendError, ControlError, LocalPage, MountpathFacts, Upload};
 
 pub(crate) use count::{Sums, counted};
 pub use merge::Merge;
@@ -54,7 +54,7 @@ impl Core {
             let asked = view.smap.targets.values().map(|target| self.page_of(target, bucket, query.clone()));
             pages.extend(try_join_all(asked).await?);
         }
-        Ok(union(pages, query.limit))
+        Ok(union(&pages, query.limit).map_err(BackendError::from)?)
     }
 
     /// The page while none does.

@@ -8,23 +8,27 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crate::{LocalEntry, LocalPage};
+use weir_store::{Row, StoreError};
+
+use crate::{LocalPage, Place};
 
 /// The first `limit` names and common prefixes of all pages, as far as every page goes.
-pub fn union(pages: Vec<LocalPage>, limit: usize) -> LocalPage {
-    let end = pages.iter().filter_map(|page| page.next.clone()).min();
-    let covered = |key: &str| end.as_deref().is_none_or(|end| key <= end);
+pub fn union(pages: &[LocalPage], limit: usize) -> Result<LocalPage, StoreError> {
+    let end = pages.iter().filter_map(|page| page.next.as_deref()).min();
+    let covered = |key: &str| end.is_none_or(|end| key <= end);
     // `None`: a common prefix.
-    let mut all: BTreeMap<String, Option<LocalEntry>> = BTreeMap::new();
+    let mut all: BTreeMap<&str, Option<(Row<'_>, Place)>> = BTreeMap::new();
     for page in pages {
-        for prefix in page.common_prefixes.into_iter().filter(|prefix| covered(prefix)) {
+        for prefix in page.common_prefixes.iter().filter(|prefix| covered(prefix)) {
             all.insert(prefix, None);
         }
-        for entry in page.entries.into_iter().filter(|entry| covered(entry.name.as_str())) {
-            match all.entry(entry.name.as_str().to_owned()) {
-                Entry::Vacant(place) => drop(place.insert(Some(entry))),
+        for row in page.rows.iter().filter(|row| covered(row.name)) {
+            match all.entry(row.name) {
+                Entry::Vacant(free) => drop(free.insert(Some((row, page.place(&row))))),
                 Entry::Occupied(mut there) => match there.get_mut() {
-                    Some(known) if known.record.commit < entry.record.commit => *known = entry,
+                    Some((known, place)) if known.object()?.commit < row.object()?.commit => {
+                        (*known, *place) = (row, page.place(&row));
+                    }
                     _ => {}
                 },
             }
@@ -34,40 +38,43 @@ pub fn union(pages: Vec<LocalPage>, limit: usize) -> LocalPage {
     let mut page = LocalPage::default();
     let mut last = None;
     for (key, item) in all.into_iter().take(limit) {
-        last = Some(key.clone());
+        last = Some(key);
         match item {
-            Some(entry) => page.entries.push(entry),
-            None => page.common_prefixes.push(key),
+            Some((row, place)) => {
+                let place = page.place_number(place);
+                page.rows.push(row.at(place));
+            }
+            None => page.common_prefixes.push(key.to_owned()),
         }
     }
-    page.next = if more { last } else { end };
-    page
+    page.next = if more { last } else { end }.map(str::to_owned);
+    Ok(page)
 }
 
 #[cfg(test)]
 mod tests {
-    use weir_store::{CommitId, Record};
-    use weir_types::ObjectName;
+    use weir_store::{CommitId, Record, Rows};
 
     use super::*;
 
     fn page(names: &[(&str, u64)], prefixes: &[&str], next: Option<&str>) -> LocalPage {
-        let entry = |(name, sequence): &(&str, u64)| LocalEntry {
-            name: ObjectName::new(*name).unwrap(),
-            record: Record { commit: CommitId { map_version: 1, sequence: *sequence }, ..Record::default() },
-            mountpath: "".into(),
-            target: "".into(),
-        };
+        let mut rows = Rows::default();
+        for (name, sequence) in names {
+            let commit = CommitId { map_version: 1, sequence: *sequence };
+            rows.push_record(name, 0, &Record { commit, ..Record::default() });
+        }
         LocalPage {
-            entries: names.iter().map(entry).collect(),
+            rows,
+            places: vec![Place::default()],
             common_prefixes: prefixes.iter().map(|p| (*p).to_owned()).collect(),
             next: next.map(str::to_owned),
         }
     }
 
     fn check(pages: Vec<LocalPage>, limit: usize, want: (&[(&str, u64)], &[&str], Option<&str>)) {
-        let got = union(pages, limit);
-        let names: Vec<_> = got.entries.iter().map(|e| (e.name.as_str(), e.record.commit.sequence)).collect();
+        let got = union(&pages, limit).unwrap();
+        let sequence = |row: Row<'_>| row.object().unwrap().commit.sequence;
+        let names: Vec<_> = got.rows.iter().map(|row| (row.name, sequence(row))).collect();
         assert_eq!(names, want.0);
         assert_eq!(got.common_prefixes, want.1);
         assert_eq!(got.next.as_deref(), want.2);

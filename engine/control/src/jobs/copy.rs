@@ -95,7 +95,12 @@ impl Work<'_> {
                 Paged::Again => continue,
                 Paged::Failed => return,
             };
-            self.all(page.entries.into_iter().map(|entry| (entry.name, Some(entry.record.size)))).await;
+            match page.objects() {
+                Ok(objects) => {
+                    self.all(objects.into_iter().map(|(name, object)| (name, Some(object.size)))).await;
+                }
+                Err(error) => return self.progress.fail(error.to_string()),
+            }
             match page.next {
                 Some(next) => query.start_after = next,
                 None => return,

@@ -17,10 +17,10 @@ use weir_types::limits::{DAMAGED_KNOWN_MAX, MOVE_SECONDS_MAX, MOVES_TOGETHER_MAX
 use weir_types::{Bucket, ObjectName};
 
 use super::Progress;
+use crate::Upload;
 use crate::core::Core;
 use crate::peers::PeerCall;
 use crate::runtime::{self, Bug, planted};
-use crate::{LocalEntry, Upload};
 
 /// Objects of a page of what is here; between two pages the work rests.
 const PAGE: usize = 256;
@@ -156,10 +156,14 @@ impl Work<'_> {
                 Ok(page) => page,
                 Err(error) => return self.leave(bucket, &error),
             };
-            let moves = page.entries.into_iter().filter_map(|entry| {
-                let owner = view.smap.owner(hrw::object_digest(bucket, entry.name.as_str()));
+            let objects = match page.objects() {
+                Ok(objects) => objects,
+                Err(error) => return self.leave(bucket, &error),
+            };
+            let moves = objects.into_iter().filter_map(|(name, object)| {
+                let owner = view.smap.owner(hrw::object_digest(bucket, name.as_str()));
                 let is_own = owner.is_some_and(|owner| view.me.is(owner));
-                (!is_own).then(|| self.hand_over(&view, bucket, owner, entry))
+                (!is_own).then(|| self.hand_over(&view, bucket, owner, name, object.size))
             });
             let moves: Vec<_> = moves.collect();
             let any = !moves.is_empty();
@@ -175,8 +179,14 @@ impl Work<'_> {
     }
 
     /// Has the owner take an object; it goes here when it has it.
-    async fn hand_over(&self, view: &ClusterView, bucket: &Bucket, owner: Option<&Node>, entry: LocalEntry) {
-        let LocalEntry { name, record, .. } = entry;
+    async fn hand_over(
+        &self,
+        view: &ClusterView,
+        bucket: &Bucket,
+        owner: Option<&Node>,
+        name: ObjectName,
+        bytes: u64,
+    ) {
         if self.view().is_none() {
             return;
         }
@@ -186,8 +196,8 @@ impl Work<'_> {
         let Some(owner) = owner.filter(|owner| owner.is_here()) else {
             return self.leave(&name, &"its owner is away");
         };
-        match self.moved(view, bucket, owner, &name, record.size).await {
-            Ok(()) => self.progress.count(record.size),
+        match self.moved(view, bucket, owner, &name, bytes).await {
+            Ok(()) => self.progress.count(bytes),
             Err(error) => self.leave_object(bucket, &name, &error).await,
         }
     }

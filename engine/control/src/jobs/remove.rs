@@ -86,8 +86,12 @@ impl Work<'_> {
                     Paged::Again => continue,
                     Paged::Failed => return,
                 };
-            let older = page.entries.into_iter().filter(|entry| entry.record.modified_ns < before_ns);
-            self.all(older.map(|entry| (entry.name, entry.record.size))).await;
+            let objects = match page.objects() {
+                Ok(objects) => objects.into_iter(),
+                Err(error) => return self.progress.fail(error.to_string()),
+            };
+            let older = objects.filter(|(_, object)| object.modified_ns < before_ns);
+            self.all(older.map(|(name, object)| (name, object.size))).await;
             match page.next {
                 Some(next) => query.start_after = next,
                 None => return,

@@ -246,7 +246,7 @@ pub(crate) enum PeerAnswer {
         body: Vec<u8>,
     },
     /// A page of a listing, encoded where there was time for it.
-    Page(Vec<u8>),
+    Page(#[serde(with = "serde_bytes")] Vec<u8>),
     /// What was counted.
     Counted(Sums, Option<String>),
     /// Uploads, and whether more follow.

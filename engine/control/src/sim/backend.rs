@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use weir_store::{ListQuery, Record, Terms};
+use weir_store::{ListQuery, Page, Record, Terms};
 use weir_types::{Bucket, ObjectName, Provider};
 
 use super::shard::{Failed, Shard};
 use super::store::{Object, is_own};
 use crate::{
-    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry, LocalPage,
-    MountpathFacts, RemoteOrigin, RemotePage, RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalPage, MountpathFacts,
+    Place, RemoteOrigin, RemotePage, RemoteQuery, Upload,
 };
 
 fn record(object: Object) -> Record {
@@ -24,19 +24,17 @@ impl Backend for Shard {
         let after = |name: &ObjectName| {
             name.as_str().starts_with(&query.prefix) && name.as_str() > query.start_after.as_str()
         };
-        let mut entries: Vec<LocalEntry> = all
-            .filter(|((_, name), _)| after(name))
-            .map(|((_, name), object)| LocalEntry {
-                name,
-                record: record(object),
-                mountpath: "/mp1".into(),
-                target: "".into(),
-            })
-            .collect();
-        let more = entries.len() > query.limit;
-        entries.truncate(query.limit);
-        let next = entries.last().filter(|_| more).map(|entry| entry.name.to_string());
-        Box::pin(async { Ok(LocalPage { entries, common_prefixes: Vec::new(), next }) })
+        let mut page = LocalPage::at(Place::default(), Page::default());
+        let mut more = false;
+        for ((_, name), object) in all.filter(|((_, name), _)| after(name)) {
+            more = page.rows.len() == query.limit;
+            if more {
+                break;
+            }
+            page.rows.push_record(name.as_str(), 0, &record(object));
+        }
+        page.next = page.rows.last().filter(|_| more).map(|row| row.name.to_owned());
+        Box::pin(async { Ok(page) })
     }
 
     fn object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, Option<Record>> {

@@ -52,15 +52,14 @@ impl<D: Disk> Committer<D> {
             boot: None,
             ..from
         };
-        let (action, bytes) = self.file_action(prepared, &record, &name, &dirs.beside, to, before).await?;
+        let action = self.file_action(prepared, &record, &name, &dirs.beside, to, before).await?;
         let mut step = Step::new(bucket, Some(name), action);
-        step.listed = Listed::Set(bytes);
+        let record = Arc::new(record);
+        step.listed = Listed::Set(record.clone());
         step.durable = true;
         step.stale_beside = stale_beside(&dirs.beside, located.as_ref());
-        step.outcome = Some(Outcome::Committed(Committed {
-            record: Arc::new(record),
-            replaced_bytes: present.map(|p| p.size),
-        }));
+        step.outcome =
+            Some(Outcome::Committed(Committed { record, replaced_bytes: present.map(|p| p.size) }));
         Ok(step)
     }
 }

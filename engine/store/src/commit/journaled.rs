@@ -194,11 +194,13 @@ impl<D: Disk> Committer<D> {
             let bytes = UNFILED_OVERHEAD_BYTES + name.as_str().len() + p.encoded.len() + content;
             let made = p.record.as_ref().map(|record| record.commit);
             let (state, listed) = match (p.record, p.content) {
-                (Some(record), Some(content)) => (Unfiled::Put { record, content }, Some(p.encoded)),
+                (Some(record), Some(content)) => {
+                    (Unfiled::Put { record: record.clone(), content }, Some(record))
+                }
                 _ => (Unfiled::Deleted, None),
             };
             mountpath.acknowledged().insert(bucket, name, state);
-            mountpath.index.set(bucket, name, listed);
+            mountpath.index.set(bucket, name, listed.as_deref());
             if let Some(journal) = &mut self.journal {
                 journal.backlog.enter(&p.key, p.on_disk, bytes);
                 journal.note_live(&p.key, made);

@@ -161,17 +161,16 @@ impl<D: Disk> Committer<D> {
         record.created_ns = created_ns(attrs, together, present.as_ref(), &record);
         record.upload = upload;
         let durable = prepared.durability == Durability::Durable;
-        let (action, bytes) = self.file_action(prepared, &record, name, &dirs.beside, to, before).await?;
+        let action = self.file_action(prepared, &record, name, &dirs.beside, to, before).await?;
         let mut step = Step::new(bucket.clone(), Some(name.clone()), action);
-        step.listed = Listed::Set(bytes);
+        let record = Arc::new(record);
+        step.listed = Listed::Set(record.clone());
         step.durable = durable;
         step.stale_beside = stale_beside(&dirs.beside, located.as_ref());
         step.uploads_more = -i8::from(done_upload.is_some());
         step.done_upload = done_upload;
-        step.outcome = Some(Outcome::Committed(Committed {
-            record: Arc::new(record),
-            replaced_bytes: present.map(|p| p.size),
-        }));
+        step.outcome =
+            Some(Outcome::Committed(Committed { record, replaced_bytes: present.map(|p| p.size) }));
         Ok(step)
     }
 
@@ -245,7 +244,7 @@ impl<D: Disk> Committer<D> {
         beside_dir: &DiskPath,
         to: DiskPath,
         before: Vec<DiskPath>,
-    ) -> Result<(Action<D::File>, Vec<u8>), StoreError> {
+    ) -> Result<Action<D::File>, StoreError> {
         let Prepared { body, beside, .. } = prepared;
         let bytes = encode(record)?;
         let work = match body {
@@ -268,7 +267,7 @@ impl<D: Disk> Committer<D> {
             }
             None => None,
         };
-        Ok((Action::File { work, beside, to, before, record: bytes.clone() }, bytes))
+        Ok(Action::File { work, beside, to, before, record: bytes })
     }
 
     /// A work file with this content.
@@ -440,11 +439,11 @@ impl<D: Disk> Committer<D> {
 /// The step that gives an object's file another record; its bytes stay.
 fn new_record_of<F>(bucket: Bucket, name: ObjectName, file: F, record: Record, durable: bool) -> Planned<F> {
     let bytes = encode(&record)?;
-    let mut step = Step::new(bucket, Some(name), Action::Record { file, record: bytes.clone() });
-    step.listed = Listed::Set(bytes);
+    let mut step = Step::new(bucket, Some(name), Action::Record { file, record: bytes });
+    let (replaced_bytes, record) = (Some(record.size), Arc::new(record));
+    step.listed = Listed::Set(record.clone());
     step.durable = durable;
-    let replaced_bytes = Some(record.size);
-    step.outcome = Some(Outcome::Committed(Committed { record: Arc::new(record), replaced_bytes }));
+    step.outcome = Some(Outcome::Committed(Committed { record, replaced_bytes }));
     Ok(step)
 }
 

@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use weir_types::{Bucket, ObjectName};
 
 use crate::generation::Slot;
 use crate::work::WorkFile;
-use crate::{DiskPath, Lead, Outcome, Reply, StoreError};
+use crate::{DiskPath, Lead, Outcome, Record, Reply, StoreError};
 
 /// What makes a planned change visible.
 pub(super) enum Action<F> {
@@ -31,7 +33,7 @@ pub(super) enum Action<F> {
 
 /// What a listing shows of the name afterwards.
 pub(super) enum Listed {
-    Set(Vec<u8>),
+    Set(Arc<Record>),
     Gone,
     Same,
 }

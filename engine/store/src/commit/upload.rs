@@ -70,7 +70,7 @@ impl<D: Disk> Committer<D> {
         record.boot = None;
         let dir = BucketDirs::of(&bucket)?.uploads.join(&id)?;
         let to = dir.join(UPLOAD_FILE)?;
-        let (action, _) = self.file_action(prepared, &record, &name, &dir, to, Vec::new()).await?;
+        let action = self.file_action(prepared, &record, &name, &dir, to, Vec::new()).await?;
         let mut step = Step::new(bucket, Some(name), action);
         step.durable = durable;
         step.uploads_more = 1;
@@ -108,7 +108,7 @@ impl<D: Disk> Committer<D> {
         let attrs = Attrs { etag, ..Attrs::default() };
         let record = self.new_record(&prepared, &attrs, self.mountpath().next_commit(), now_ns);
         let durable = prepared.durability == Durability::Durable;
-        let (action, _) = self.file_action(prepared, &record, &name, &dir, to, Vec::new()).await?;
+        let action = self.file_action(prepared, &record, &name, &dir, to, Vec::new()).await?;
         let mut step = Step::new(bucket, Some(name), action);
         step.durable = durable;
         step.stale_beside = stale_beside(&dir, present.as_ref());

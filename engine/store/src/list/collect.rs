@@ -1,9 +1,14 @@
 //! Prefix, delimiter and limit applied to rows in order. Pure; the rows come from an index or a walk.
 
-use std::sync::Arc;
+use std::ops::Bound;
 
-use super::{ListQuery, Page, Row, entry};
-use crate::StoreError;
+use super::rows::Row;
+use super::{ListQuery, Page, Rows};
+
+/// Bytes that a row takes as a rule: what a page begins with.
+const ROW_BYTES: usize = 96;
+/// Rows that a page begins with room for.
+const ROWS_AT_FIRST: usize = 4096;
 
 /// Where the next row is looked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,95 +20,91 @@ pub(crate) struct Seek {
 }
 
 impl Seek {
+    pub(crate) fn after(name: &str) -> Self {
+        Self { bound: name.as_bytes().to_vec(), inclusive: false }
+    }
+
     pub(crate) fn admits(&self, name: &[u8]) -> bool {
         if self.inclusive { name >= self.bound.as_slice() } else { name > self.bound.as_slice() }
     }
+
+    pub(crate) fn range(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        let bound = self.bound.as_slice();
+        (if self.inclusive { Bound::Included(bound) } else { Bound::Excluded(bound) }, Bound::Unbounded)
+    }
 }
 
-/// Builds a page from rows that it asks for one after another.
-pub(crate) struct Collector {
-    query: ListQuery,
-    rows: Vec<Row>,
+/// Which row a page needs after the one it took.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Then {
+    /// The next one.
+    Next,
+    /// The first that this admits.
+    Jump(Seek),
+    /// None: it is complete.
+    Done,
+}
+
+/// Builds a page from rows in order.
+pub(crate) struct Collector<'q> {
+    query: &'q ListQuery,
+    rows: Rows,
     prefixes: Vec<String>,
-    /// The last name or common prefix of the page.
-    last: Option<String>,
-    seek: Seek,
     more: bool,
-    done: bool,
 }
 
-impl Collector {
-    pub(crate) fn new(query: &ListQuery) -> Self {
-        let prefix_first = query.start_after.is_empty() || query.prefix > query.start_after;
-        let from = if prefix_first { &query.prefix } else { &query.start_after };
-        Self {
-            seek: Seek { bound: from.as_bytes().to_vec(), inclusive: prefix_first },
-            query: query.clone(),
-            rows: Vec::new(),
-            prefixes: Vec::new(),
-            last: None,
-            more: false,
-            done: false,
+impl<'q> Collector<'q> {
+    pub(crate) fn new(query: &'q ListQuery) -> Self {
+        let rows = Rows::with_capacity(query.limit.min(ROWS_AT_FIRST), ROW_BYTES);
+        Self { query, rows, prefixes: Vec::new(), more: false }
+    }
+
+    /// Where the first row is looked for.
+    pub(crate) fn start(&self) -> Seek {
+        let ListQuery { prefix, start_after, .. } = self.query;
+        let inclusive = start_after.is_empty() || prefix > start_after;
+        let from = if inclusive { prefix } else { start_after };
+        Seek { bound: from.as_bytes().to_vec(), inclusive }
+    }
+
+    /// Takes the row that was wanted.
+    pub(crate) fn take(&mut self, row: Row<'_>) -> Then {
+        let ListQuery { prefix, start_after, limit, .. } = self.query;
+        if !row.name.starts_with(prefix) {
+            return Then::Done;
         }
-    }
-
-    /// Where the next row is wanted from; `None`: the page is complete.
-    pub(crate) fn want(&self) -> Option<Seek> {
-        (!self.done).then(|| self.seek.clone())
-    }
-
-    /// Passes over a name.
-    pub(crate) fn skip(&mut self, name: &str) {
-        self.seek = Seek { bound: name.as_bytes().to_vec(), inclusive: false };
-    }
-
-    /// Takes the first row at or after the wanted place.
-    pub(crate) fn take(&mut self, row: Row) {
-        let name: Arc<str> = row.0.clone();
-        if !name.starts_with(&self.query.prefix) {
-            self.done = true;
-            return;
-        }
-        let common = self.common_prefix(&name);
+        let common = self.common_prefix(row.name);
         // A page that ended with a common prefix goes on after all that is rolled up in it.
-        let seen = common.as_ref().is_some_and(|c| *c == self.query.start_after);
+        let seen = common == Some(start_after);
+        if !seen && self.rows.len() + self.prefixes.len() >= *limit {
+            self.more = true;
+            return Then::Done;
+        }
+        let Some(common) = common else {
+            self.rows.push(row);
+            return Then::Next;
+        };
         if !seen {
-            if self.rows.len() + self.prefixes.len() >= self.query.limit {
-                (self.more, self.done) = (true, true);
-                return;
-            }
-            self.last = Some(common.clone().unwrap_or_else(|| name.to_string()));
+            self.prefixes.push(common.to_owned());
         }
-        match common {
-            Some(common) => {
-                match successor(common.as_bytes()) {
-                    Some(bound) => self.seek = Seek { bound, inclusive: true },
-                    None => self.done = true,
-                }
-                if !seen {
-                    self.prefixes.push(common);
-                }
-            }
-            None => {
-                self.skip(&name);
-                self.rows.push(row);
-            }
-        }
+        successor(common.as_bytes()).map_or(Then::Done, |bound| Then::Jump(Seek { bound, inclusive: true }))
     }
 
-    fn common_prefix(&self, name: &str) -> Option<String> {
-        let ListQuery { prefix, delimiter, .. } = &self.query;
+    fn common_prefix<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let ListQuery { prefix, delimiter, .. } = self.query;
         if delimiter.is_empty() {
             return None;
         }
         let rest = name.get(prefix.len()..)?;
         let end = prefix.len() + rest.find(delimiter.as_str())? + delimiter.len();
-        name.get(..end).map(str::to_owned)
+        name.get(..end)
     }
 
-    pub(crate) fn finish(self) -> Result<Page, StoreError> {
-        let entries = self.rows.into_iter().map(entry).collect::<Result<_, _>>()?;
-        Ok(Page { entries, common_prefixes: self.prefixes, next: self.last.filter(|_| self.more) })
+    pub(crate) fn finish(self) -> Page {
+        let Self { rows, prefixes, more, .. } = self;
+        let last = rows.last().map(|row| row.name).max(prefixes.last().map(String::as_str));
+        let next = last.filter(|_| more).map(str::to_owned);
+        Page { rows, common_prefixes: prefixes, next }
     }
 }
 
@@ -120,25 +121,25 @@ pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Record;
 
     fn pages(names: &[&str], query: &ListQuery) -> Vec<String> {
-        let record: Arc<[u8]> = Record::default().encode().into();
         let mut sorted: Vec<&str> = names.to_vec();
         sorted.sort_unstable();
         let mut out = Vec::new();
         let mut query = query.clone();
         loop {
             let mut c = Collector::new(&query);
-            while let Some(seek) = c.want() {
-                match sorted.iter().find(|n| seek.admits(n.as_bytes())) {
-                    Some(name) => c.take(((*name).into(), record.clone())),
-                    None => break,
-                }
+            let mut seek = c.start();
+            while let Some(name) = sorted.iter().find(|n| seek.admits(n.as_bytes())) {
+                seek = match c.take(Row::new(name, b"")) {
+                    Then::Next => Seek::after(name),
+                    Then::Jump(to) => to,
+                    Then::Done => break,
+                };
             }
-            let page = c.finish().unwrap();
-            assert!(page.entries.len() + page.common_prefixes.len() <= query.limit);
-            out.extend(page.entries.iter().map(|e| e.name.to_string()));
+            let page = c.finish();
+            assert!(page.rows.len() + page.common_prefixes.len() <= query.limit);
+            out.extend(page.rows.iter().map(|row| row.name.to_owned()));
             out.extend(page.common_prefixes);
             let Some(next) = page.next else { break };
             query.start_after = next;

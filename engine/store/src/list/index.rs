@@ -1,20 +1,16 @@
-//! The names of buckets in memory: built by one walk, kept by the committer, bounded.
+//! The names of buckets in memory: begun with the bucket's first directory or built by one walk, kept by the committer, bounded.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::task::{Poll, Waker};
 
 use parking_lot::Mutex;
 use weir_types::{Bucket, ObjectName};
 
-use super::Row;
-use super::collect::Seek;
+use super::rows::{Packed, facts};
+use crate::Record;
 
-/// What one row costs besides its bytes: a node of the map, two reference counts.
-const ROW_OVERHEAD_BYTES: usize = 96;
-
-type Rows = BTreeMap<Arc<str>, Arc<[u8]>>;
+/// What one row costs besides its bytes: its place in a node of the tree, and what the allocator rounds up.
+const ROW_OVERHEAD_BYTES: usize = 40;
 
 /// Indexes of a mountpath's buckets.
 pub(crate) struct Index {
@@ -31,15 +27,18 @@ struct Inner {
     waiting: Vec<Waker>,
 }
 
+/// Names changed, and their rows; `None`: gone.
+type Overlay = BTreeMap<ObjectName, Option<Packed>>;
+
 enum Names {
     /// Somebody walks; changes meanwhile are laid over what the walk finds.
     Building {
         build: u64,
-        overlay: BTreeMap<Arc<str>, Option<Arc<[u8]>>>,
+        overlay: Overlay,
         bytes: usize,
     },
     Ready {
-        rows: Rows,
+        rows: BTreeSet<Packed>,
         bytes: usize,
         used: u64,
     },
@@ -59,7 +58,7 @@ pub(crate) enum State {
 /// The right to build a bucket's index. Dropped unfinished, another may.
 pub(crate) struct Build {
     number: u64,
-    rows: Rows,
+    rows: BTreeSet<Packed>,
     bytes: usize,
 }
 
@@ -88,20 +87,28 @@ impl Index {
                     let build = inner.builds;
                     let names = Names::Building { build, overlay: BTreeMap::new(), bytes: 0 };
                     inner.buckets.insert(bucket.clone(), names);
-                    Poll::Ready(State::Build(Build { number: build, rows: Rows::new(), bytes: 0 }))
+                    Poll::Ready(State::Build(Build { number: build, rows: BTreeSet::new(), bytes: 0 }))
                 }
             }
         })
         .await
     }
 
+    /// Begins the index of a bucket of which the disk holds nothing yet.
+    pub(crate) fn begin(&self, bucket: &Bucket) {
+        let mut inner = self.inner.lock();
+        if !inner.buckets.contains_key(bucket) {
+            inner.insert(bucket, Names::Ready { rows: BTreeSet::new(), bytes: 0, used: 0 }, self.bytes_max);
+        }
+    }
+
     /// Adds a row that the walk found; `false`: the bucket is too large, stop.
-    pub(crate) fn add(&self, build: &mut Build, name: &str, record: &[u8]) -> bool {
-        build.bytes += row_bytes(name, record);
+    pub(crate) fn add(&self, build: &mut Build, row: Packed) -> bool {
+        build.bytes += row_bytes(&row);
         if build.bytes > self.bytes_max {
             return false;
         }
-        build.rows.insert(name.into(), record.into());
+        build.rows.insert(row);
         true
     }
 
@@ -136,55 +143,36 @@ impl Index {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Lets `read` seek in a bucket's rows; `None` if its index went away.
-    pub(crate) fn read<T>(
-        &self,
-        bucket: &Bucket,
-        read: impl FnOnce(&mut dyn FnMut(&Seek) -> Option<Row>) -> T,
-    ) -> Option<T> {
+    /// Lets `read` look at a bucket's rows; `None` if its index went away.
+    pub(crate) fn read<T>(&self, bucket: &Bucket, read: impl FnOnce(&BTreeSet<Packed>) -> T) -> Option<T> {
         let mut inner = self.inner.lock();
         inner.clock += 1;
         let now = inner.clock;
         let Some(Names::Ready { rows, used, .. }) = inner.buckets.get_mut(bucket) else { return None };
         *used = now;
-        Some(read(&mut |seek| {
-            // Bounds from common prefixes are bytes of UTF-8 with the last one raised: as text, their valid part
-            // followed by a scan of at most the rows that begin with it.
-            let text = match std::str::from_utf8(&seek.bound) {
-                Ok(text) => text,
-                Err(e) => std::str::from_utf8(seek.bound.get(..e.valid_up_to())?).ok()?,
-            };
-            let mut from = rows.range::<str, _>((Bound::Included(text), Bound::Unbounded));
-            from.find(|(name, _)| seek.admits(name.as_bytes())).map(|(n, r)| (n.clone(), r.clone()))
-        }))
+        Some(read(rows))
     }
 
-    /// Notes a change of a name: its record, or that it is gone.
-    pub(crate) fn set(&self, bucket: &Bucket, name: &ObjectName, record: Option<Vec<u8>>) {
+    /// Notes a change of a name: its record now, or that it is gone.
+    pub(crate) fn set(&self, bucket: &Bucket, name: &ObjectName, record: Option<&Record>) {
         let mut inner = self.inner.lock();
-        let names = inner.buckets.get_mut(bucket);
-        if matches!(names, None | Some(Names::TooLarge)) {
+        if matches!(inner.buckets.get(bucket), None | Some(Names::TooLarge)) {
             return;
         }
-        let name: Arc<str> = name.as_str().into();
-        let record: Option<Arc<[u8]>> = record.map(Into::into);
-        let (mut more, mut less) = (0, 0);
-        let too_large = match names {
+        let row = record.map(|record| Packed::new(name.as_str(), &facts(record)));
+        let more = row.as_ref().map_or(0, row_bytes);
+        let (too_large, less) = match inner.buckets.get_mut(bucket) {
             None | Some(Names::TooLarge) => return,
             Some(Names::Building { overlay, bytes, .. }) => {
-                *bytes += row_bytes(&name, record.as_deref().unwrap_or_default());
-                overlay.insert(name, record);
-                *bytes > self.bytes_max
+                *bytes += name.as_str().len() + ROW_OVERHEAD_BYTES + more;
+                overlay.insert(name.clone(), row);
+                (*bytes > self.bytes_max, more)
             }
             Some(Names::Ready { rows, bytes, .. }) => {
-                more = record.as_ref().map_or(0, |r| row_bytes(&name, r));
-                let old = match record {
-                    Some(record) => rows.insert(name.clone(), record),
-                    None => rows.remove(&name),
-                };
-                less = old.map_or(0, |old| row_bytes(&name, &old));
+                let old = change(rows, name, row);
+                let less = old.as_ref().map_or(0, row_bytes);
                 *bytes = *bytes + more - less;
-                *bytes > self.bytes_max
+                (*bytes > self.bytes_max, less)
             }
         };
         inner.bytes = inner.bytes + more - less;
@@ -193,11 +181,6 @@ impl Index {
         } else if inner.bytes > self.bytes_max {
             inner.make_room(bucket, self.bytes_max);
         }
-    }
-
-    /// Whether the bucket has an index. It was made of the files there were: what becomes a file now must be noted.
-    pub(crate) fn is_kept(&self, bucket: &Bucket) -> bool {
-        matches!(self.inner.lock().buckets.get(bucket), Some(Names::Building { .. } | Names::Ready { .. }))
     }
 
     /// Forgets a bucket: the next listing walks.
@@ -249,19 +232,23 @@ impl Inner {
     }
 }
 
-fn lay_over(build: Build, overlay: BTreeMap<Arc<str>, Option<Arc<[u8]>>>) -> Names {
+fn lay_over(build: Build, overlay: Overlay) -> Names {
     let Build { mut rows, mut bytes, .. } = build;
-    for (name, record) in overlay {
-        bytes += record.as_ref().map_or(0, |r| row_bytes(&name, r));
-        let old = match record {
-            Some(record) => rows.insert(name.clone(), record),
-            None => rows.remove(&name),
-        };
-        bytes -= old.map_or(0, |old| row_bytes(&name, &old));
+    for (name, row) in overlay {
+        bytes += row.as_ref().map_or(0, row_bytes);
+        bytes -= change(&mut rows, &name, row).as_ref().map_or(0, row_bytes);
     }
     Names::Ready { rows, bytes, used: 0 }
 }
 
-fn row_bytes(name: &str, record: &[u8]) -> usize {
-    name.len() + record.len() + ROW_OVERHEAD_BYTES
+/// Puts a name's row in, or takes it out; the one that was there.
+fn change(rows: &mut BTreeSet<Packed>, name: &ObjectName, row: Option<Packed>) -> Option<Packed> {
+    match row {
+        Some(row) => rows.replace(row),
+        None => rows.take(name.as_str().as_bytes()),
+    }
+}
+
+fn row_bytes(row: &Packed) -> usize {
+    row.bytes() + ROW_OVERHEAD_BYTES
 }

@@ -1,14 +1,13 @@
 //! Rows from the disk: all of them into an index, or a few in order and in bounded memory.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures_util::future::join_all;
 use weir_types::Bucket;
 
-use super::Row;
 use super::collect::{Seek, successor};
 use super::index::{Build, Index};
+use super::rows::{Packed, facts};
 use crate::layout::BucketDirs;
 use crate::record::RECORD_XATTR;
 use crate::recover::dirs_in;
@@ -52,8 +51,8 @@ impl<D: Disk> Volume<D> {
             .await?;
             for some in files.chunks(OPENS) {
                 for row in join_all(some.iter().map(|(path, name)| self.row(path, name))).await {
-                    if let Some((name, record)) = row?
-                        && !index.add(&mut build, &name, &record)
+                    if let Some(row) = row?
+                        && !index.add(&mut build, row)
                     {
                         index.finish(bucket, build, false);
                         return Ok(());
@@ -66,7 +65,7 @@ impl<D: Disk> Volume<D> {
     }
 
     /// The row of a file, if it is an object: its name is the path, or for an escaped one what its record says.
-    async fn row(&self, path: &DiskPath, name: &[u8]) -> Result<Option<Row>, StoreError> {
+    async fn row(&self, path: &DiskPath, name: &[u8]) -> Result<Option<Packed>, StoreError> {
         use DiskErrorKind as K;
         let read = async {
             let file = self.disk.open(path, Access::Buffered).await?;
@@ -79,9 +78,7 @@ impl<D: Disk> Volume<D> {
             found => found?,
         };
         // What cannot be opened is not listed: no record, or not the bytes it speaks of.
-        let Some((bytes, record)) = bytes.and_then(|b| Record::decode(&b).ok().map(|r| (b, r))) else {
-            return Ok(None);
-        };
+        let Some(record) = bytes.and_then(|bytes| Record::decode(&bytes).ok()) else { return Ok(None) };
         if !stat.regular || stat.size != record.size {
             return Ok(None);
         }
@@ -92,7 +89,7 @@ impl<D: Disk> Volume<D> {
                 Err(_) => return Ok(None),
             },
         };
-        Ok(Some((name.into(), bytes.into())))
+        Ok(Some(Packed::new(name, &facts(&record))))
     }
 
     /// Calls `each` with the path, name and kind of every entry; an absent directory has none.
@@ -125,7 +122,7 @@ enum Place {
     /// A file: the row of its key.
     File(DiskPath),
     /// An escaped row, read already.
-    Row(Arc<[u8]>),
+    Row(Packed),
 }
 
 /// Rows of a bucket in order, from its directories, holding at most [`PLACES_MAX`] places and one directory's
@@ -147,7 +144,7 @@ impl<'a, D: Disk> Rows<'a, D> {
     }
 
     /// The first row that `seek` admits.
-    pub(super) async fn next(&mut self, seek: &Seek) -> Result<Option<Row>, StoreError> {
+    pub(super) async fn next(&mut self, seek: &Seek) -> Result<Option<Packed>, StoreError> {
         let mut seek = seek.clone();
         if !std::mem::replace(&mut self.started, true) {
             self.start(&seek).await?;
@@ -168,11 +165,7 @@ impl<'a, D: Disk> Rows<'a, D> {
                         return Ok(Some(row));
                     }
                 }
-                Place::Row(record) if seek.admits(&key) => {
-                    if let Ok(name) = std::str::from_utf8(&key) {
-                        return Ok(Some((name.into(), record)));
-                    }
-                }
+                Place::Row(row) if seek.admits(&key) => return Ok(Some(row)),
                 _ => {}
             }
         }
@@ -186,8 +179,8 @@ impl<'a, D: Disk> Rows<'a, D> {
             let mut files = Vec::new();
             self.volume.list_below(&named.join(shelf)?, &mut |path, _, _| files.push(path)).await?;
             for path in files {
-                if let Some((name, record)) = self.volume.row(&path, b"").await? {
-                    self.add(name.as_bytes().to_vec(), Place::Row(record), seek);
+                if let Some(row) = self.volume.row(&path, b"").await? {
+                    self.add(row.name().to_vec(), Place::Row(row), seek);
                 }
             }
         }

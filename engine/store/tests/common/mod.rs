@@ -213,7 +213,7 @@ impl Node {
 
     pub fn list(&self, b: &str, query: &ListQuery) -> Vec<String> {
         let page = block_on(self.volume().list(&bucket(b), query)).unwrap();
-        let names = page.entries.iter().map(|e| e.name.to_string());
+        let names = page.rows.iter().map(|row| row.name.to_owned());
         names.chain(page.common_prefixes).collect()
     }
 

@@ -8,7 +8,7 @@ use weir_ais::{
     LsoFlags, LsoMsg, LsoRes, accepts_msgpack,
 };
 use weir_cluster::JobId;
-use weir_store::{ListQuery, Record};
+use weir_store::{ListQuery, ListedObject, Row, StoreError};
 use weir_types::limits::LIST_PAGE_MAX;
 use weir_types::{Access, Bucket, CustomMeta, Provider};
 
@@ -16,7 +16,7 @@ use super::node::on_worker;
 use super::{Answer, bucket, error, on_bucket, on_mask};
 use crate::api::Asked;
 use crate::core::Core;
-use crate::{ControlError, ControlResponse, LocalEntry, LocalPage, RemoteEntry, RemotePage};
+use crate::{BackendError, ControlError, ControlResponse, LocalPage, Place, RemoteEntry, RemotePage};
 
 /// Local pages that one remote page is merged with at most: what the node holds beyond that between two names of
 /// the origin is no longer there.
@@ -50,11 +50,12 @@ pub(super) async fn objects(core: &Core, query: &BucketQuery, mut msg: LsoMsg, a
     };
     let limit = msg.page_entries(&bucket);
     on_worker(move || {
-        let entries = page.entries(&bucket, &msg, &target);
+        let entries = page.entries(&bucket, &msg, &target)?;
         let answer = answer(&msg, entries, page.next(), limit);
-        encode(&answer, msgpack)
+        Ok(encode(&answer, msgpack))
     })
-    .await
+    .await?
+    .map_err(|e: StoreError| error::of(BackendError::from(e)))
 }
 
 fn encode(page: &LsoRes, msgpack: bool) -> ControlResponse {
@@ -96,7 +97,13 @@ fn answer(msg: &LsoMsg, entries: Vec<LsoEntry>, next: Option<&str>, limit: usize
 /// A page before it is put into AIS's words.
 enum Raw {
     Local(LocalPage),
-    Remote { page: RemotePage, local: HashMap<String, LocalEntry>, next: Option<String> },
+    Remote { page: RemotePage, local: HashMap<String, Held>, next: Option<String> },
+}
+
+/// An object that the cluster holds.
+struct Held {
+    object: ListedObject,
+    place: Place,
 }
 
 /// One page of the origin, and what the node holds of it.
@@ -118,8 +125,11 @@ async fn remote(core: &Core, bucket: &Bucket, msg: &LsoMsg) -> Result<Raw, Contr
         let mut query = ListQuery { limit: LIST_PAGE_MAX.min(2 * query.list.limit), ..query.list };
         for _ in 0..LOCAL_PAGES_MAX {
             let found = core.list_page(bucket, &query).await?;
-            let past = found.entries.last().is_some_and(|e| e.name.as_str() >= last_name);
-            local.extend(found.entries.into_iter().map(|e| (e.name.as_str().to_owned(), e)));
+            let past = found.rows.last().is_some_and(|row| row.name >= last_name);
+            for row in found.rows.iter() {
+                let object = row.object().map_err(BackendError::from)?;
+                local.insert(row.name.to_owned(), Held { object, place: found.place(&row) });
+            }
             match found.next {
                 Some(next) if !past => query.start_after = next,
                 _ => break,
@@ -139,20 +149,24 @@ impl Raw {
     }
 
     /// Objects and directories together in byte order, with what was asked for.
-    fn entries(&self, bucket: &Bucket, msg: &LsoMsg, target: &str) -> Vec<LsoEntry> {
+    fn entries(&self, bucket: &Bucket, msg: &LsoMsg, target: &str) -> Result<Vec<LsoEntry>, StoreError> {
         let (objects, prefixes): (Vec<LsoEntry>, &[String]) = match self {
             // Everything in an AIS bucket is in the cluster.
-            Self::Local(_) if msg.flags.has(LsoFlags::NOT_CACHED) => return Vec::new(),
+            Self::Local(_) if msg.flags.has(LsoFlags::NOT_CACHED) => return Ok(Vec::new()),
             Self::Local(page) => {
-                let entry = |e: &LocalEntry| held(e, bucket, msg, target);
-                (page.entries.iter().map(entry).collect(), &page.common_prefixes)
+                let entry = |row: Row<'_>| {
+                    let here = Held { object: row.object()?, place: page.place(&row) };
+                    Ok(held(row.name, &here, bucket, msg, target))
+                };
+                let entries = page.rows.iter().map(entry).collect::<Result<_, StoreError>>()?;
+                (entries, &page.common_prefixes)
             }
             Self::Remote { page, local, .. } => {
                 let wanted = |e: &&RemoteEntry| {
                     !(msg.flags.has(LsoFlags::NOT_CACHED) && local.contains_key(e.name.as_str()))
                 };
                 let entry = |e: &RemoteEntry| match local.get(e.name.as_str()) {
-                    Some(local) => held(local, bucket, msg, target),
+                    Some(local) => held(e.name.as_str(), local, bucket, msg, target),
                     None => outside(e, bucket.provider, msg),
                 };
                 (page.entries.iter().filter(wanted).map(entry).collect(), &page.common_prefixes)
@@ -161,12 +175,12 @@ impl Raw {
         // As in AIS, `no-dirs` hides what an origin rolled up, never the directories of what is held here.
         let hidden = matches!(self, Self::Remote { .. }) && msg.flags.has(LsoFlags::NO_DIRS);
         if prefixes.is_empty() || hidden {
-            return objects;
+            return Ok(objects);
         }
         let mut all = objects;
         all.extend(prefixes.iter().map(|p| directory(p, msg)));
         all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
+        Ok(all)
     }
 }
 
@@ -175,25 +189,24 @@ fn directory(name: &str, msg: &LsoMsg) -> LsoEntry {
     LsoEntry::new(&EntryFacts { name, flags: EntryFlags::DIR, ..EntryFacts::default() }, msg)
 }
 
-/// An object that the node holds.
-fn held(entry: &LocalEntry, bucket: &Bucket, msg: &LsoMsg, target: &str) -> LsoEntry {
-    let record = &entry.record;
-    let remote_version = record.remote.as_ref().map(|r| r.version.clone().unwrap_or_default());
-    let own_version = || if record.version == 0 { String::new() } else { record.version.to_string() };
+/// An object that the cluster holds; `target` is this node.
+fn held(name: &str, here: &Held, bucket: &Bucket, msg: &LsoMsg, target: &str) -> LsoEntry {
+    let Held { object, place } = here;
+    let remote_version = object.remote.as_ref().map(|r| r.version.clone().unwrap_or_default());
+    let own_version = || if object.version == 0 { String::new() } else { object.version.to_string() };
     let version = remote_version.unwrap_or_else(own_version);
-    let custom = if msg.wants("custom") { custom_of(record, bucket.provider) } else { CustomMeta::default() };
-    let node = if entry.target.is_empty() { target } else { &*entry.target };
-    let in_parts = !record.part_runs.is_empty() || record.parts_beside;
-    let chunked = if in_parts { EntryFlags::CHUNKED } else { EntryFlags::default() };
+    let custom = if msg.wants("custom") { custom_of(object, bucket.provider) } else { CustomMeta::default() };
+    let node = if place.target.is_empty() { target } else { &*place.target };
+    let chunked = if object.in_parts { EntryFlags::CHUNKED } else { EntryFlags::default() };
     let facts = EntryFacts {
-        name: entry.name.as_str(),
-        size: record.size,
-        checksum: record.checksums.first(),
-        atime_ns: record.modified_ns,
+        name,
+        size: object.size,
+        checksum: object.checksum.as_ref(),
+        atime_ns: object.modified_ns,
         version: &version,
         custom: Some(&custom),
-        location: Some(Location { node, mountpath: &entry.mountpath }),
-        copies: record.copies.into(),
+        location: Some(Location { node, mountpath: &place.mountpath }),
+        copies: object.copies.into(),
         flags: EntryFlags::CACHED | chunked,
     };
     LsoEntry::new(&facts, msg)
@@ -217,9 +230,9 @@ fn outside(entry: &RemoteEntry, provider: Provider, msg: &LsoMsg) -> LsoEntry {
 }
 
 /// Custom metadata with the identity at the origin, under AIS's keys.
-fn custom_of(record: &Record, provider: Provider) -> CustomMeta {
-    let mut custom = record.custom.clone();
-    if let Some(remote) = &record.remote {
+fn custom_of(object: &ListedObject, provider: Provider) -> CustomMeta {
+    let mut custom = object.custom.clone();
+    if let Some(remote) = &object.remote {
         let (etag, version) = (remote.etag.as_deref(), remote.version.as_deref());
         identity(&mut custom, provider, etag, version, remote.modified_ns);
     }

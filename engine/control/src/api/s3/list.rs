@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use weir_s3::listing::{Entry, ListObjects, ListVersions, Page, Scope};
 use weir_s3::uploads::{ListUploads, UploadEntry};
-use weir_store::ListQuery;
+use weir_store::{ListQuery, Row, StoreError};
 use weir_types::Bucket;
 
 use super::{Answer, error, rendered};
-use crate::ControlError;
 use crate::core::Core;
+use crate::{BackendError, ControlError};
 
 /// One object as S3 lists it.
 struct Listed {
@@ -91,13 +91,18 @@ async fn find(
         return at_origin(core, bucket, query).await;
     }
     let page = core.list_page(bucket, &query).await?;
-    let entries = page.entries.into_iter().map(|e| Listed {
-        size: e.record.size,
-        mtime_ns: e.record.modified_ns,
-        etag: e.record.etag.as_ref().map(ToString::to_string).unwrap_or_default(),
-        key: e.name.into(),
-    });
-    Ok(Found { entries: entries.collect(), prefixes: page.common_prefixes, truncated: page.next.is_some() })
+    let entry = |row: Row<'_>| {
+        let object = row.object()?;
+        Ok(Listed {
+            size: object.size,
+            mtime_ns: object.modified_ns,
+            etag: object.etag.as_ref().map(ToString::to_string).unwrap_or_default(),
+            key: row.name.to_owned(),
+        })
+    };
+    let entries =
+        page.rows.iter().map(entry).collect::<Result<_, StoreError>>().map_err(BackendError::from)?;
+    Ok(Found { entries, prefixes: page.common_prefixes, truncated: page.next.is_some() })
 }
 
 /// A remote bucket lists what its origin has. Names that no object here can have are left out, so that a page

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use weir_cluster::Promotable;
-use weir_store::{Etag, ListQuery, Record, StoreError, Terms};
+use weir_store::{Etag, ListQuery, Page, Record, StoreError, Terms};
 use weir_types::{Bucket, BucketName, Checksum, ChecksumKind, ObjectName, Provider};
 
 use crate::{
-    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalEntry, LocalPage,
-    MountpathFacts, PromoteCall, RemoteEntry, RemoteOrigin, RemotePage, RemoteQuery, Upload,
+    Backend, BackendError, BackendFuture, ColdObject, CopyCall, DiskCounters, LocalPage, MountpathFacts,
+    Place, PromoteCall, RemoteEntry, RemoteOrigin, RemotePage, RemoteQuery, Upload,
 };
 
 type Objects<T> = Mutex<BTreeMap<Bucket, BTreeMap<String, T>>>;
@@ -137,17 +137,10 @@ impl Backend for Memory {
     fn list_page<'a>(&'a self, bucket: &'a Bucket, query: &'a ListQuery) -> BackendFuture<'a, LocalPage> {
         self.list_calls.fetch_add(1, Ordering::Relaxed);
         let found = list(self.objects.lock().get(bucket), query);
-        let entry = |(name, record): (String, Record)| LocalEntry {
-            name: ObjectName::new(name).unwrap(),
-            record,
-            mountpath: "/mp1".into(),
-            target: "".into(),
-        };
-        ready(Ok(LocalPage {
-            entries: found.entries.into_iter().map(entry).collect(),
-            common_prefixes: found.prefixes,
-            next: found.next,
-        }))
+        let mut page = Page { common_prefixes: found.prefixes, next: found.next, ..Page::default() };
+        found.entries.iter().for_each(|(name, record)| page.rows.push_record(name, 0, record));
+        let place = Place { mountpath: "/mp1".into(), target: "".into() };
+        ready(Ok(LocalPage::at(place, page)))
     }
 
     fn object<'a>(&'a self, bucket: &'a Bucket, name: &'a ObjectName) -> BackendFuture<'a, Option<Record>> {

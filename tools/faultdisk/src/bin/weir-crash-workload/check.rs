@@ -38,7 +38,7 @@ async fn look(node: Node, allowed: Vec<Allowed>) -> Result<(), Failure> {
     }
     let query = ListQuery { limit: LIST_MAX, ..ListQuery::default() };
     let page = node.volume.list(&bucket()?, &query).await?;
-    let listed: BTreeSet<String> = page.entries.iter().map(|e| e.name.to_string()).collect();
+    let listed: BTreeSet<String> = page.rows.iter().map(|row| row.name.to_owned()).collect();
     // A relaxed object of another life of the host is looked at when it is read; until then it is listed.
     for name in listed.difference(&present).filter(|n| !n.contains(RELAXED)) {
         say(&format!("torn {name}: listed, but nobody was promised it or it cannot be read"));
