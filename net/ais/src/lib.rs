@@ -44,7 +44,7 @@ pub use head_props::HeadProps;
 pub use headers::{ChunkFacts, EcFacts, HeaderSink, Location, ObjectFacts, PutHeaders};
 pub use jobs::{JobMsg, JobQuery, JobStatus, Snap, SnapStats, StartMsg, running_name};
 pub use list::{EntryFacts, EntryFlags, LsoEntry, LsoRes};
-pub use list_msg::{LsoFlags, LsoMsg};
+pub use list_msg::{LsoFlags, LsoMsg, Shown};
 pub use mountpath_action::MountpathMsg;
 pub use multipart::PartRef;
 pub use node_action::{NodeAction, NodeActionKind};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use weir_types::{Checksum, CustomMeta};
 
 use crate::times::go_format;
-use crate::{Location, LsoMsg};
+use crate::{Location, Shown};
 
 /// What is known of one listed name.
 #[derive(Debug, Clone, Copy, Default)]
@@ -116,31 +116,31 @@ fn custom_text(custom: &CustomMeta) -> String {
 }
 
 impl LsoEntry {
-    /// The entry that `msg` asks for. A directory has a name and flags alone.
-    pub fn new(facts: &EntryFacts<'_>, msg: &LsoMsg) -> Self {
+    /// The entry with what is to be shown of it. A directory has a name and flags alone.
+    pub fn new(facts: &EntryFacts<'_>, shown: &Shown<'_>) -> Self {
         let mut entry = Self { name: facts.name.to_owned(), flags: facts.flags, ..Self::default() };
         if facts.flags.0 & EntryFlags::DIR.0 != 0 {
             return entry;
         }
-        if msg.wants("size") {
+        if shown.size {
             entry.size = facts.size;
         }
-        if msg.wants("checksum") {
+        if shown.checksum {
             entry.checksum = facts.checksum.map(Checksum::hex).unwrap_or_default();
         }
-        if msg.wants("atime") && facts.atime_ns != 0 {
-            entry.atime = go_format(facts.atime_ns, &msg.time_format);
+        if shown.atime && facts.atime_ns != 0 {
+            entry.atime = go_format(facts.atime_ns, shown.time_format);
         }
-        if msg.wants("version") {
+        if shown.version {
             entry.version = facts.version.to_owned();
         }
-        if msg.wants("location") {
+        if shown.location {
             entry.location = facts.location.map(|l| l.to_string()).unwrap_or_default();
         }
-        if msg.wants("custom") {
+        if shown.custom {
             entry.custom = facts.custom.map(custom_text).unwrap_or_default();
         }
-        if msg.wants("copies") {
+        if shown.copies {
             entry.copies = facts.copies;
         }
         entry
@@ -239,6 +239,7 @@ mod tests {
     use weir_types::ChecksumKind;
 
     use super::*;
+    use crate::LsoMsg;
 
     fn msg(props: &str) -> LsoMsg {
         LsoMsg::read(&json!({ "props": props })).unwrap()
@@ -247,7 +248,7 @@ mod tests {
     #[test]
     fn bytes_of_the_wire_specification() {
         let facts = EntryFacts { name: "a", size: 3, flags: EntryFlags::CACHED, ..EntryFacts::default() };
-        let page = LsoRes::page("kN3lq0Yx9", vec![LsoEntry::new(&facts, &msg("name,size"))], 2);
+        let page = LsoRes::page("kN3lq0Yx9", vec![LsoEntry::new(&facts, &msg("name,size").shown())], 2);
         let mut expected = vec![0x84, 0xa4];
         expected.extend(b"UUID\xa9kN3lq0Yx9\xb1ContinuationToken\xa0\xa7Entries\x91\x83\xa1n\xa1a\xa1s\x03\xa1f\x40\xa5Flags\x00");
         assert_eq!(page.msgpack(), expected);
@@ -277,8 +278,10 @@ mod tests {
             copies: 1,
             flags: EntryFlags::CACHED | EntryFlags::CHUNKED,
         };
-        let all =
-            LsoEntry::new(&facts, &msg("name,size,version,checksum,atime,cached,copies,custom,location"));
+        let all = LsoEntry::new(
+            &facts,
+            &msg("name,size,version,checksum,atime,cached,copies,custom,location").shown(),
+        );
         let expected = LsoEntry {
             name: "o".into(),
             checksum: "26c7827d889f6da3".into(),
@@ -291,10 +294,10 @@ mod tests {
             flags: EntryFlags(64 | 8192),
         };
         assert_eq!(all, expected);
-        let name = LsoEntry::new(&facts, &msg("name"));
+        let name = LsoEntry::new(&facts, &msg("name").shown());
         assert_eq!(name, LsoEntry { name: "o".into(), flags: expected.flags, ..LsoEntry::default() });
         let dir = EntryFacts { flags: EntryFlags::DIR, ..facts };
-        assert_eq!(LsoEntry::new(&dir, &msg("")).fields().count(), 2);
+        assert_eq!(LsoEntry::new(&dir, &msg("").shown()).fields().count(), 2);
         let back: LsoEntry = serde_json::from_value(serde_json::to_value(&all).unwrap()).unwrap();
         assert_eq!(back, all);
     }

@@ -54,6 +54,27 @@ pub struct LsoMsg {
     pub page_size: u64,
 }
 
+/// What entries tell beside name and flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shown<'m> {
+    /// Bytes.
+    pub size: bool,
+    /// Checksum.
+    pub checksum: bool,
+    /// Access time.
+    pub atime: bool,
+    /// Version.
+    pub version: bool,
+    /// Target and mountpath.
+    pub location: bool,
+    /// Custom metadata.
+    pub custom: bool,
+    /// Number of copies.
+    pub copies: bool,
+    /// Layout of times, Go's.
+    pub time_format: &'m str,
+}
+
 impl LsoMsg {
     /// Reads the value of a `list` action.
     pub fn read(value: &Value) -> Result<Self, AisError> {
@@ -92,9 +113,19 @@ impl LsoMsg {
         }
     }
 
-    /// Whether a property is asked for; AIS looks for its name anywhere in the list.
-    pub fn wants(&self, prop: &str) -> bool {
-        !self.flags.has(LsoFlags::NAME_ONLY) && self.props.contains(prop)
+    /// What entries are to tell; AIS looks for a property's name anywhere in the list.
+    pub fn shown(&self) -> Shown<'_> {
+        let wants = |prop| !self.flags.has(LsoFlags::NAME_ONLY) && self.props.contains(prop);
+        Shown {
+            size: wants("size"),
+            checksum: wants("checksum"),
+            atime: wants("atime"),
+            version: wants("version"),
+            location: wants("location"),
+            custom: wants("custom"),
+            copies: wants("copies"),
+            time_format: &self.time_format,
+        }
     }
 
     /// What does not go together, or with the bucket.
@@ -153,9 +184,9 @@ mod tests {
         let msg = LsoMsg::read(&json!({"prefix": "d/*", "pagesize": 2, "uuid": "u", "props": "name,size", "continuation_token": "t", "flags": "2112", "target": "", "hdr": null})).unwrap();
         assert_eq!((msg.prefix.as_str(), msg.uuid.as_str(), msg.after(), msg.page_size), ("d/", "u", "t", 2));
         assert!(msg.flags.has(LsoFlags::NO_RECURSION) && msg.flags.has(LsoFlags::BUCKET_PRESENT));
-        assert!(msg.flags.has(LsoFlags::NAME_SIZE) && msg.wants("size") && !msg.wants("atime"));
+        assert!(msg.flags.has(LsoFlags::NAME_SIZE) && msg.shown().size && !msg.shown().atime);
         let msg = LsoMsg::read(&json!({"props": "name", "start_after": "x"})).unwrap();
-        assert!(!msg.wants("size") && msg.after() == "x");
+        assert!(!msg.shown().size && msg.after() == "x");
         for (props, flags, expected) in [
             ("", "0", "name,size,cached"),
             ("", "1", "name,size,checksum,atime"),

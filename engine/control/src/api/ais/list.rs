@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use weir_ais::{
     AisError, BucketQuery, CONTENT_JSON, CONTENT_MSGPACK, EntryFacts, EntryFlags, Location, LsoEntry,
-    LsoFlags, LsoMsg, LsoRes, accepts_msgpack,
+    LsoFlags, LsoMsg, LsoRes, Shown, accepts_msgpack,
 };
 use weir_cluster::JobId;
-use weir_store::{ListQuery, ListedObject, Row, StoreError};
+use weir_store::{ListQuery, ListedObject, StoreError};
 use weir_types::limits::LIST_PAGE_MAX;
 use weir_types::{Access, Bucket, CustomMeta, Provider};
 
@@ -150,15 +150,16 @@ impl Raw {
 
     /// Objects and directories together in byte order, with what was asked for.
     fn entries(&self, bucket: &Bucket, msg: &LsoMsg, target: &str) -> Result<Vec<LsoEntry>, StoreError> {
+        let shown = msg.shown();
         let (objects, prefixes): (Vec<LsoEntry>, &[String]) = match self {
             // Everything in an AIS bucket is in the cluster.
             Self::Local(_) if msg.flags.has(LsoFlags::NOT_CACHED) => return Ok(Vec::new()),
             Self::Local(page) => {
-                let entry = |row: Row<'_>| {
+                let mut entries = Vec::with_capacity(page.rows.len());
+                for row in page.rows.iter() {
                     let here = Held { object: row.object()?, place: page.place(&row) };
-                    Ok(held(row.name, &here, bucket, msg, target))
-                };
-                let entries = page.rows.iter().map(entry).collect::<Result<_, StoreError>>()?;
+                    entries.push(held(row.name, &here, bucket, &shown, target));
+                }
                 (entries, &page.common_prefixes)
             }
             Self::Remote { page, local, .. } => {
@@ -166,8 +167,8 @@ impl Raw {
                     !(msg.flags.has(LsoFlags::NOT_CACHED) && local.contains_key(e.name.as_str()))
                 };
                 let entry = |e: &RemoteEntry| match local.get(e.name.as_str()) {
-                    Some(local) => held(e.name.as_str(), local, bucket, msg, target),
-                    None => outside(e, bucket.provider, msg),
+                    Some(local) => held(e.name.as_str(), local, bucket, &shown, target),
+                    None => outside(e, bucket.provider, &shown),
                 };
                 (page.entries.iter().filter(wanted).map(entry).collect(), &page.common_prefixes)
             }
@@ -178,24 +179,27 @@ impl Raw {
             return Ok(objects);
         }
         let mut all = objects;
-        all.extend(prefixes.iter().map(|p| directory(p, msg)));
+        all.extend(prefixes.iter().map(|p| directory(p, &shown)));
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }
 }
 
 /// A virtual directory: its name ends in a slash, which sets `d/` apart from an object `d` and sorts it.
-fn directory(name: &str, msg: &LsoMsg) -> LsoEntry {
-    LsoEntry::new(&EntryFacts { name, flags: EntryFlags::DIR, ..EntryFacts::default() }, msg)
+fn directory(name: &str, shown: &Shown<'_>) -> LsoEntry {
+    LsoEntry::new(&EntryFacts { name, flags: EntryFlags::DIR, ..EntryFacts::default() }, shown)
 }
 
 /// An object that the cluster holds; `target` is this node.
-fn held(name: &str, here: &Held, bucket: &Bucket, msg: &LsoMsg, target: &str) -> LsoEntry {
+fn held(name: &str, here: &Held, bucket: &Bucket, shown: &Shown<'_>, target: &str) -> LsoEntry {
     let Held { object, place } = here;
-    let remote_version = object.remote.as_ref().map(|r| r.version.clone().unwrap_or_default());
-    let own_version = || if object.version == 0 { String::new() } else { object.version.to_string() };
-    let version = remote_version.unwrap_or_else(own_version);
-    let custom = if msg.wants("custom") { custom_of(object, bucket.provider) } else { CustomMeta::default() };
+    let version = match &object.remote {
+        _ if !shown.version => String::new(),
+        Some(remote) => remote.version.clone().unwrap_or_default(),
+        None if object.version == 0 => String::new(),
+        None => object.version.to_string(),
+    };
+    let custom = if shown.custom { custom_of(object, bucket.provider) } else { CustomMeta::default() };
     let node = if place.target.is_empty() { target } else { &*place.target };
     let chunked = if object.in_parts { EntryFlags::CHUNKED } else { EntryFlags::default() };
     let facts = EntryFacts {
@@ -209,14 +213,14 @@ fn held(name: &str, here: &Held, bucket: &Bucket, msg: &LsoMsg, target: &str) ->
         copies: object.copies.into(),
         flags: EntryFlags::CACHED | chunked,
     };
-    LsoEntry::new(&facts, msg)
+    LsoEntry::new(&facts, shown)
 }
 
 /// An object that only the origin has.
-fn outside(entry: &RemoteEntry, provider: Provider, msg: &LsoMsg) -> LsoEntry {
+fn outside(entry: &RemoteEntry, provider: Provider, shown: &Shown<'_>) -> LsoEntry {
     let version = entry.version.as_deref().unwrap_or_default();
     let mut custom = CustomMeta::default();
-    if msg.wants("custom") {
+    if shown.custom {
         identity(&mut custom, provider, entry.etag.as_deref(), entry.version.as_deref(), entry.modified_ns);
     }
     let facts = EntryFacts {
@@ -226,7 +230,7 @@ fn outside(entry: &RemoteEntry, provider: Provider, msg: &LsoMsg) -> LsoEntry {
         custom: Some(&custom),
         ..EntryFacts::default()
     };
-    LsoEntry::new(&facts, msg)
+    LsoEntry::new(&facts, shown)
 }
 
 /// Custom metadata with the identity at the origin, under AIS's keys.
