@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-
 use weir_types::Bucket;
 
 use super::{Bug, Committer};

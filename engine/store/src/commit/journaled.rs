@@ -193,14 +193,12 @@ impl<D: Disk> Committer<D> {
             let content = p.content.as_ref().map_or(0, |c| c.len());
             let bytes = UNFILED_OVERHEAD_BYTES + name.as_str().len() + p.encoded.len() + content;
             let made = p.record.as_ref().map(|record| record.commit);
-            let (state, listed) = match (p.record, p.content) {
-                (Some(record), Some(content)) => {
-                    (Unfiled::Put { record: record.clone(), content }, Some(record))
-                }
-                _ => (Unfiled::Deleted, None),
+            let state = match (p.record, p.content) {
+                (Some(record), Some(content)) => Unfiled::Put { record, content },
+                _ => Unfiled::Deleted,
             };
+            // Listings find it here until it is filed; then it is in the index.
             mountpath.acknowledged().insert(bucket, name, state);
-            mountpath.index.set(bucket, name, listed.as_deref());
             if let Some(journal) = &mut self.journal {
                 journal.backlog.enter(&p.key, p.on_disk, bytes);
                 journal.note_live(&p.key, made);

@@ -156,24 +156,25 @@ impl Index {
     /// Notes a change of a name: its record now, or that it is gone.
     pub(crate) fn set(&self, bucket: &Bucket, name: &ObjectName, record: Option<&Record>) {
         let mut inner = self.inner.lock();
-        if matches!(inner.buckets.get(bucket), None | Some(Names::TooLarge)) {
+        let Some(names) = inner.buckets.get_mut(bucket).filter(|names| !matches!(names, Names::TooLarge))
+        else {
             return;
-        }
+        };
         let row = record.map(|record| Packed::new(name.as_str(), &facts(record)));
         let more = row.as_ref().map_or(0, row_bytes);
-        let (too_large, less) = match inner.buckets.get_mut(bucket) {
-            None | Some(Names::TooLarge) => return,
-            Some(Names::Building { overlay, bytes, .. }) => {
+        let (too_large, less) = match names {
+            Names::Building { overlay, bytes, .. } => {
                 *bytes += name.as_str().len() + ROW_OVERHEAD_BYTES + more;
                 overlay.insert(name.clone(), row);
                 (*bytes > self.bytes_max, more)
             }
-            Some(Names::Ready { rows, bytes, .. }) => {
+            Names::Ready { rows, bytes, .. } => {
                 let old = change(rows, name, row);
                 let less = old.as_ref().map_or(0, row_bytes);
                 *bytes = *bytes + more - less;
                 (*bytes > self.bytes_max, less)
             }
+            Names::TooLarge => return,
         };
         inner.bytes = inner.bytes + more - less;
         if too_large {
