@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use io_uring::{opcode, squeue, types};
-use weir_types::limits::{DISK_RINGS_MAX, TURN_POLLS_MAX};
+use weir_types::limits::{DISK_CALLS_MAX, DISK_RINGS_MAX, TURN_POLLS_MAX};
 
 use crate::bulk::Bulk;
 use crate::doorbell::Doorbell;
@@ -118,7 +118,12 @@ impl Core {
             let _ = ring.register_buffers(&self.pool.table());
         }
         rings.push(ring);
-        Ok(rings.len() - 1)
+        let disks = rings.len() - 1;
+        // All rings of a thread share the kernel's threads, by default four for each core: one slow disk would hold them all.
+        rings[SOCKETS]
+            .limit_workers(DISK_CALLS_MAX * u32::try_from(disks).unwrap_or(u32::MAX))
+            .map_err(|error| RingError::from_setup("IORING_REGISTER_IOWQ_MAX_WORKERS", error))?;
+        Ok(disks)
     }
 
     /// Hands an operation over. `build` makes its entry from what it holds, at the place where that will stay.

@@ -93,6 +93,12 @@ impl Ring {
         Ok(())
     }
 
+    /// Sets how many threads the kernel may have for calls of this thread's rings that wait for a disk.
+    pub(crate) fn limit_workers(&self, threads: u32) -> io::Result<()> {
+        // The second are for what may wait without an end: as they are.
+        self.io.submitter().register_iowq_max_workers(&mut [threads, 0])
+    }
+
     /// Switches the eventfd's signals on or off.
     pub(crate) fn set_signals(&mut self, on: bool) {
         let completion = self.io.completion();

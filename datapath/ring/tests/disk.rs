@@ -4,12 +4,19 @@
 mod common;
 
 use std::ffi::CString;
+use std::fs::OpenOptions;
 use std::io;
+use std::process::Command;
+use std::time::Duration;
 
 use common::{BUFFER_BYTES, config, directory, everywhere, everywhere_with, pattern};
 use futures_util::future::join_all;
 use nix::libc;
 use weir_ring::{Buf, DiskRing, Fd, Handle, OpenHow, Reactor, ReactorConfig, sys};
+use weir_types::limits::DISK_CALLS_MAX;
+
+/// What has not happened after this will not.
+const NEVER: Duration = Duration::from_secs(20);
 
 fn name(text: &str) -> CString {
     CString::new(text).unwrap()
@@ -62,6 +69,29 @@ fn what_was_written_is_read_back() {
         let (end, buf) =
             disk.read(&file, handle.buffers().take().await, 0, 4096, 4 * BUFFER_BYTES as u64).await;
         assert_eq!((end.unwrap(), buf.len()), (0, 0));
+    });
+}
+
+/// Opens of FIFOs wait for a writer in threads of the kernel, as those of a disk that does not answer would.
+#[test]
+fn calls_that_wait_for_one_disk_leave_threads_for_another() {
+    everywhere(async |handle| {
+        let (keep, dir) = directory();
+        let (stuck, other) = (handle.disk_ring().unwrap(), handle.disk_ring().unwrap());
+        let file = create(&other, &dir, "file").await;
+        let fifos: Vec<_> = (0..DISK_CALLS_MAX).map(|i| keep.path().join(format!("fifo{i}"))).collect();
+        assert!(Command::new("mkfifo").args(&fifos).status().unwrap().success());
+        // With O_CREAT the kernel does not try it without a thread first.
+        let how = OpenHow { mode: 0o600, ..OpenHow::beneath(libc::O_RDONLY | libc::O_CREAT) };
+        let fifo = |i| name(&format!("fifo{i}"));
+        let waiting: Vec<_> = (0..DISK_CALLS_MAX).map(|i| stuck.open(&dir, fifo(i), how)).collect();
+        handle.sleep(Duration::from_millis(20)).await;
+        let synced = handle.timeout(NEVER, other.fsync(&file, false)).await;
+        // They all end when there is somebody who may write.
+        let writers = fifos.iter().map(|path| OpenOptions::new().read(true).write(true).open(path).unwrap());
+        let _writers: Vec<_> = writers.collect();
+        join_all(waiting).await.into_iter().for_each(|opened| drop(opened.unwrap()));
+        synced.expect("no thread was left").unwrap();
     });
 }
 

@@ -69,6 +69,8 @@ struct Inner {
     root: Fd,
     role: Role,
     ration: Rc<Ration>,
+    /// What waits in the kernel's threads, which all disks of a shard share.
+    calls: Rc<Ration>,
     /// Directories that the committer keeps open, by path: most name operations are in few of them.
     dirs: RefCell<HashMap<DiskPath, Fd>>,
     // Shared by the threads of a mountpath: said once, then every file is opened buffered.
@@ -110,9 +112,18 @@ impl RingDisk {
             Role::Shard { of } => (limits::DISK_BULK_BYTES / of.max(1)).max(limits::IO_BUFFER_BYTES),
             Role::Background | Role::Committer => limits::DISK_BACKGROUND_BYTES,
         };
-        let ration = Ration::new(budget);
+        let (ration, calls) = (Ration::new(budget), Ration::new(limits::DISK_CALLS_MAX as usize));
         let dirs = RefCell::default();
-        Ok(Self(Rc::new(Inner { handle, ring, root, role, ration, dirs, buffered_only, spare })))
+        Ok(Self(Rc::new(Inner { handle, ring, root, role, ration, calls, dirs, buffered_only, spare })))
+    }
+
+    /// Begins a call that may wait for the disk when it is its turn.
+    async fn call<F: Future>(&self, begin: impl FnOnce(&DiskRing) -> F) -> F::Output {
+        let _turn = match self.0.role {
+            Role::Shard { .. } => Some(self.0.calls.take(1).await),
+            Role::Background | Role::Committer => None,
+        };
+        begin(&self.0.ring).await
     }
 
     /// A buffer outside the pool, for work that must not wait for one while it holds another.
@@ -274,7 +285,7 @@ impl Disk for RingDisk {
     }
 
     async fn allocate(&self, file: &RingFile, bytes: u64) -> Result<(), DiskError> {
-        match self.0.ring.fallocate(file.fd(), 0, 0, bytes).await {
+        match self.call(|ring| ring.fallocate(file.fd(), 0, 0, bytes)).await {
             // Not every file system can; the writes will then find out.
             Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
             other => other.map_err(|e| at("allocate", file.path(), &e)),
@@ -283,7 +294,7 @@ impl Disk for RingDisk {
 
     async fn truncate(&self, file: &RingFile, bytes: u64) -> Result<(), DiskError> {
         let done = match self.0.role {
-            Role::Shard { .. } => match self.0.ring.ftruncate(file.fd(), bytes).await {
+            Role::Shard { .. } => match self.call(|ring| ring.ftruncate(file.fd(), bytes)).await {
                 // A kernel whose rings cannot: rather wait than not do it.
                 Err(e) if e.raw_os_error() == Some(libc::EINVAL) => sys::ftruncate(file.fd(), bytes),
                 done => done,
@@ -294,11 +305,11 @@ impl Disk for RingDisk {
     }
 
     async fn sync(&self, file: &RingFile) -> Result<(), DiskError> {
-        self.0.ring.fsync(file.fd(), false).await.map_err(|e| at("sync", file.path(), &e))
+        self.call(|ring| ring.fsync(file.fd(), false)).await.map_err(|e| at("sync", file.path(), &e))
     }
 
     async fn sync_data(&self, file: &RingFile) -> Result<(), DiskError> {
-        self.0.ring.fsync(file.fd(), true).await.map_err(|e| at("sync_data", file.path(), &e))
+        self.call(|ring| ring.fsync(file.fd(), true)).await.map_err(|e| at("sync_data", file.path(), &e))
     }
 
     async fn sync_all(&self) -> Result<(), DiskError> {
@@ -385,7 +396,7 @@ impl Disk for RingDisk {
 
     async fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
         let dir = self.in_dir(path, |dir| Ok(dir.clone())).map_err(|e| at("sync_dir", path, &e))?;
-        self.0.ring.fsync(&dir, false).await.map_err(|e| at("sync_dir", path, &e))
+        self.call(|ring| ring.fsync(&dir, false)).await.map_err(|e| at("sync_dir", path, &e))
     }
 
     async fn list_dir(&self, path: &DiskPath, each: &mut dyn FnMut(DirEntry)) -> Result<(), DiskError> {

@@ -52,9 +52,11 @@ impl Ration {
 
     /// Waits for the right to transfer `bytes`; none is needed for few.
     pub(crate) async fn pass(self: &Rc<Self>, bytes: usize) -> Option<Pass> {
-        if bytes <= SMALL_BYTES_MAX {
-            return None;
-        }
+        if bytes <= SMALL_BYTES_MAX { None } else { Some(self.take(bytes).await) }
+    }
+
+    /// Waits for the right to have so much in flight.
+    pub(crate) async fn take(self: &Rc<Self>, bytes: usize) -> Pass {
         if self.waiting.borrow().is_empty() && self.fits(bytes) {
             self.in_flight.set(self.in_flight.get() + bytes);
         } else {
@@ -63,7 +65,7 @@ impl Ration {
             self.waiting.borrow_mut().push_back(waiter.clone());
             Wait { ration: self, waiter }.await;
         }
-        Some(Pass { ration: self.clone(), bytes })
+        Pass { ration: self.clone(), bytes }
     }
 
     fn fits(&self, bytes: usize) -> bool {

@@ -90,6 +90,9 @@ pub const IO_BUFFERS: usize = 512;
 pub const DISK_BULK_BYTES: usize = 1 << 20;
 /// The same for each thread that works in the background.
 pub const DISK_BACKGROUND_BYTES: usize = 256 << 10;
+/// Calls of one shard that may wait for one disk (opens, syncs, allocations), at most: each takes a thread of the kernel, so
+/// that a slow disk holds this many and no more.
+pub const DISK_CALLS_MAX: u32 = 16;
 /// Block covered by one block checksum, at most, in bytes.
 pub const CHECKSUM_BLOCK_BYTES_MAX: u32 = 256 << 10;
 /// Block checksums kept inside the metadata record; more go beside the object.

@@ -32,7 +32,7 @@ impl RingDisk {
                 known => return Ok((known?, false)),
             }
         }
-        Ok((self.0.ring.open(&self.0.root, name, how).await?, true))
+        Ok((self.call(|ring| ring.open(&self.0.root, name, how)).await?, true))
     }
 
     /// Opens by the last component in the parent directory.
