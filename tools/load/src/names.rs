@@ -1,11 +1,16 @@
 //! The working set: names by number, and in which order they are asked for.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::ValueEnum;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Zipf};
+use weir_types::ObjectName;
+
+use crate::error::LoadError;
 
 /// Digits of an object's number in its name, at least.
 const DIGITS: usize = 8;
@@ -33,6 +38,19 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
         rest /= 10;
     }
     out.extend_from_slice(digits.get(first..).unwrap_or_default());
+}
+
+/// The names that a file gives, one in each line.
+pub(crate) fn read_names(file: &Path) -> Result<Arc<[ObjectName]>, LoadError> {
+    let wrong = |what: String| LoadError::Usage(format!("--names-from {}: {what}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
+    let name =
+        |(at, line): (usize, &str)| ObjectName::new(line).map_err(|e| wrong(format!("line {}: {e}", at + 1)));
+    let names: Arc<[ObjectName]> = text.lines().enumerate().map(name).collect::<Result<_, _>>()?;
+    if names.is_empty() {
+        return Err(wrong("expected a name in each line, got none".into()));
+    }
+    Ok(names)
 }
 
 /// In which order objects are asked for.
@@ -98,6 +116,20 @@ mod tests {
         assert_eq!(name(99_999_999), "load-1/99999999");
         assert_eq!(name(123_456_789), "load-1/123456789");
         assert_eq!(name(NAMES_MAX - 1), "load-1/999999999999");
+    }
+
+    #[test]
+    fn a_file_gives_names() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            read_names(file.path()).map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(read("a\nd/b c\n\u{436}").unwrap(), ["a", "d/b c", "\u{436}"]);
+        for (text, said) in [("", "got none"), ("a\n\nb\n", "line 2: object name is empty")] {
+            assert!(read(text).unwrap_err().to_string().contains(said), "{text:?}");
+        }
+        assert!(read_names(Path::new("/nonexistent/names")).is_err());
     }
 
     #[test]

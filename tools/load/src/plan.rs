@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use weir_types::limits::{
     LOAD_CONNECTIONS_MAX, LOAD_ENDPOINTS_MAX, LOAD_SECONDS_MAX, LOAD_THREADS_MAX, OBJECT_NAME_BYTES_MAX,
 };
-use weir_types::{BucketName, Provider};
+use weir_types::{BucketName, ObjectName, Provider};
 
 use crate::endpoint::Endpoint;
 use crate::error::LoadError;
-use crate::names::{NAMES_MAX, Order};
+use crate::names::{NAMES_MAX, Order, push_name};
 use crate::sign::AccessKey;
 use crate::size::Sizes;
 
@@ -130,6 +131,8 @@ pub struct Plan {
     pub names: u64,
     /// What names begin with.
     pub prefix: String,
+    /// The names themselves, where they are not a prefix and a number each.
+    pub listed: Option<Arc<[ObjectName]>>,
     /// The order of names.
     pub order: Order,
     /// Of names' order, sizes and content.
@@ -201,6 +204,25 @@ impl Plan {
             return usage(format!("--name-prefix: expected at most {} bytes", OBJECT_NAME_BYTES_MAX - 12));
         }
         Ok(self)
+    }
+
+    /// What all names begin with.
+    pub(crate) fn name_prefix(&self) -> &str {
+        if self.listed.is_some() { "" } else { &self.prefix }
+    }
+
+    /// Appends the name of object `number`.
+    pub(crate) fn push_name(&self, out: &mut Vec<u8>, number: u64) {
+        match self.listed_name(number) {
+            Some(name) => out.extend_from_slice(name.as_bytes()),
+            None => push_name(out, self.prefix.as_bytes(), number),
+        }
+    }
+
+    /// The name of object `number`, where it is not made of prefix and number.
+    pub(crate) fn listed_name(&self, number: u64) -> Option<&str> {
+        let listed = self.listed.as_ref()?;
+        listed.get(usize::try_from(number).ok()?).map(ObjectName::as_str)
     }
 
     /// The run that writes the first `names` objects of this one's set, before it.

@@ -271,7 +271,7 @@ impl Report {
             rate: plan.rate,
             write_share,
             names: plan.names,
-            name_prefix: plan.prefix.clone(),
+            name_prefix: plan.name_prefix().to_owned(),
             order: format!("{:?}", plan.order).to_lowercase(),
             seed: plan.seed,
             verify: plan.verify,

@@ -1,12 +1,13 @@
 //! Heads of requests as bytes: what is alike in all of them is written once, at the start.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::endpoint::Endpoint;
-use crate::names::{push_name, push_number};
+use crate::names::push_number;
 use crate::plan::{Api, Plan};
 use crate::sign::Signer;
 
@@ -50,13 +51,12 @@ pub(crate) struct Requests {
     signer: Option<Signer>,
     api: Api,
     bucket: String,
-    prefix: String,
-    page: u64,
+    plan: Arc<Plan>,
 }
 
 impl Requests {
-    pub(crate) fn new(plan: &Plan, now: SystemTime) -> Self {
-        let prefix = utf8_percent_encode(&plan.prefix, PATH).to_string();
+    pub(crate) fn new(plan: &Arc<Plan>, now: SystemTime) -> Self {
+        let prefix = utf8_percent_encode(plan.name_prefix(), PATH).to_string();
         let before = plan.endpoints.iter().map(|e| match plan.api {
             Api::Ais => format!("{}/v1/objects/{}/{prefix}", e.base, plan.bucket.name),
             Api::S3 => format!("{}/{}/{prefix}", e.base, plan.bucket.name),
@@ -77,8 +77,7 @@ impl Requests {
                 Api::Ais => format!("{}?provider={}", plan.bucket.name, plan.bucket.provider),
                 _ => plan.bucket.name.clone(),
             },
-            prefix: plan.prefix.clone(),
-            page: plan.page,
+            plan: plan.clone(),
         }
     }
 
@@ -87,7 +86,10 @@ impl Requests {
         let (Some(endpoint), Some(before)) = (self.endpoints.get(at), self.before.get(at)) else { return };
         target.authority.clone_from(&endpoint.authority);
         target.path.clone_from(before);
-        push_number(&mut target.path, number);
+        match self.plan.listed_name(number) {
+            Some(name) => utf8_percent_encode(name, PATH).for_each(|part| push(&mut target.path, part)),
+            None => push_number(&mut target.path, number),
+        }
         target.query.clone_from(&self.query);
     }
 
@@ -120,15 +122,15 @@ impl Requests {
     pub(crate) fn list(&self, out: &mut Vec<u8>, target: &mut Target, at: usize, number: u64) {
         let Some(endpoint) = self.endpoints.get(at) else { return };
         let mut after = Vec::new();
-        push_name(&mut after, self.prefix.as_bytes(), number);
+        self.plan.push_name(&mut after, number);
         let after = String::from_utf8_lossy(&after);
         target.authority.clone_from(&endpoint.authority);
         if self.api == Api::Ais {
             let (name, query) = self.bucket.split_once('?').unwrap_or((&self.bucket, ""));
             target.path = format!("{}/v1/buckets/{name}", endpoint.base).into_bytes();
             target.query = query.as_bytes().to_vec();
-            let message = json!({ "uuid": "", "props": "name,size", "prefix": self.prefix, "start_after": after,
-                "continuation_token": "", "flags": "0", "pagesize": self.page });
+            let message = json!({ "uuid": "", "props": "name,size", "prefix": self.plan.name_prefix(), "start_after": after,
+                "continuation_token": "", "flags": "0", "pagesize": self.plan.page });
             let body = json!({ "action": "list", "name": "", "value": message }).to_string();
             self.begin(out, "GET", target);
             push(out, "Accept: application/msgpack\r\nContent-Type: application/json\r\n");
@@ -136,7 +138,7 @@ impl Requests {
         } else {
             let encoded = |text: &str| utf8_percent_encode(text, QUERY).to_string();
             target.path = format!("{}/{}", endpoint.base, self.bucket).into_bytes();
-            let (page, prefix, after) = (self.page, encoded(&self.prefix), encoded(&after));
+            let (page, prefix, after) = (self.plan.page, encoded(self.plan.name_prefix()), encoded(&after));
             target.query =
                 format!("list-type=2&max-keys={page}&prefix={prefix}&start-after={after}").into_bytes();
             self.begin(out, "GET", target);

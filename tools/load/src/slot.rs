@@ -15,7 +15,6 @@ use crate::conn::{Conn, Scratch, Sink};
 use crate::content::{Content, ContentKey};
 use crate::endpoint;
 use crate::error::{Failure, FailureKind};
-use crate::names::push_name;
 use crate::plan::Plan;
 use crate::request::{Ask, Requests, Target};
 
@@ -113,7 +112,7 @@ impl Slot {
             Operation::Get(n) | Operation::Put(n) | Operation::Range(n, ..) | Operation::List(n) => n,
         };
         self.name.clear();
-        push_name(&mut self.name, self.shared.plan.prefix.as_bytes(), number);
+        self.shared.plan.push_name(&mut self.name, number);
         let endpoints = self.shared.plan.endpoints.len();
         let at = if endpoints > 1 { (xxh3_64(&self.name) % endpoints as u64) as usize } else { 0 };
         self.expected = 0;

@@ -92,6 +92,7 @@ impl LitmusArgs {
             operations: None,
             names: 1,
             name_prefix: Some(format!("litmus-{}/", self.common.seed)),
+            names_from: None,
             order: Order::Sequential,
             prefill: None,
             page: 1,

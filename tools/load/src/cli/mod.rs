@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::content::COMPRESSIBLE_MAX;
 use crate::endpoint::Endpoint;
 use crate::error::LoadError;
-use crate::names::Order;
+use crate::names::{Order, read_names};
 use crate::plan::{Api, BucketArg, Mode, Plan};
 use crate::sign::AccessKey;
 use crate::size::{Bytes, Sizes};
@@ -105,6 +105,9 @@ pub struct LoadArgs {
     /// What their names begin with; eight digits follow. Default: load-SEED/
     #[arg(long, value_name = "TEXT")]
     pub name_prefix: Option<String>,
+    /// The names themselves, one in each line of a file, in place of --names and --name-prefix
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["names", "name_prefix"])]
+    pub names_from: Option<PathBuf>,
     /// Order in which they are asked for
     #[arg(long, value_enum, default_value = "uniform")]
     pub order: Order,
@@ -199,6 +202,8 @@ impl LoadArgs {
             }
             _ => None,
         };
+        let listed = self.names_from.as_deref().map(read_names).transpose()?;
+        let names = listed.as_ref().map_or(self.names, |listed| listed.len() as u64);
         let endpoints = self.endpoint.iter().map(|url| Endpoint::resolve(url)).collect::<Result<_, _>>()?;
         Plan {
             mode,
@@ -218,9 +223,10 @@ impl LoadArgs {
                 None => self.duration.0,
             },
             operations: self.operations,
-            prefill: self.prefill.map(|n| n.unwrap_or(self.names).min(self.names)),
-            names: self.names,
+            prefill: self.prefill.map(|n| n.unwrap_or(names).min(names)),
+            names,
             prefix: self.name_prefix.clone().unwrap_or_else(|| format!("load-{}/", common.seed)),
+            listed,
             order: self.order,
             seed: common.seed,
             verify: common.verify,
