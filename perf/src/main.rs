@@ -12,6 +12,7 @@ mod peers;
 mod report;
 mod rig;
 mod runtimes;
+mod slow;
 mod stats;
 
 use std::ffi::OsString;
@@ -51,6 +52,8 @@ enum Command {
     Listing(listing::ListingArgs),
     /// What moves when a target joins, and what reads take meanwhile, in the server
     Join(join::JoinArgs),
+    /// What reads of a healthy disk get and cost beside a slow one
+    Slow(slow::SlowArgs),
     /// All of them, one after the other
     All,
     /// Remove what a killed run left behind
@@ -92,6 +95,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
             Command::Moves(args) => args.quicken(given),
             Command::Listing(args) => args.quicken(given),
             Command::Join(args) => args.quicken(given),
+            Command::Slow(args) => args.quicken(given),
             Command::All | Command::Clean | Command::RuntimeServer(_) => {}
         }
     }
@@ -108,6 +112,7 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
         Command::Moves(args) => moves::run(common, args)?,
         Command::Listing(args) => listing::run(common, args)?,
         Command::Join(args) => join::run(common, args)?,
+        Command::Slow(args) => slow::run(common, args)?,
         Command::All => return all(),
         Command::Clean => return rig::place::clean(&common.base).map(|()| Vec::new()),
         Command::RuntimeServer(_) => return Ok(Vec::new()),
@@ -118,7 +123,8 @@ fn run(line: impl IntoIterator<Item = OsString>) -> Result<Vec<PathBuf>> {
 /// Every report, each as if it had been asked for with the same flags.
 fn all() -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
-    for name in ["instructions", "runtimes", "fairness", "listing", "join", "moves", "disks", "peers"] {
+    for name in ["instructions", "runtimes", "fairness", "slow", "listing", "join", "moves", "disks", "peers"]
+    {
         let line = std::env::args_os().map(|word| if word == "all" { name.into() } else { word });
         written.append(&mut run(line)?);
     }

@@ -250,6 +250,7 @@ impl Rig<'_> {
             size: self.args.size,
             names: setup.names,
             prefix: Some(&setup.even.prefix),
+            names_from: None,
             seed: timing.round as u64 + 1,
             connections: timing.connections,
             pace: Pace::default(),

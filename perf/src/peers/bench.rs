@@ -210,6 +210,7 @@ impl Bench<'_> {
             size: self.sets.size,
             names: self.sets.names(case),
             prefix: Some(PREFIX),
+            names_from: None,
             seed: self.seed(),
             connections: timing.connections,
             pace: Pace::default(),

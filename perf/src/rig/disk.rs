@@ -28,6 +28,11 @@ impl Backing {
         command::run(&mut words(&mount))?;
         Ok(Self { dir })
     }
+
+    /// A file of it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
 }
 
 impl Drop for Backing {

@@ -27,6 +27,8 @@ pub(crate) struct Load<'a> {
     pub(crate) names: u64,
     /// What names begin with; `None`: as the seed says.
     pub(crate) prefix: Option<&'a str>,
+    /// A file of names, in place of the number of names and the prefix.
+    pub(crate) names_from: Option<&'a Path>,
     pub(crate) seed: u64,
     pub(crate) connections: usize,
     /// What the loader is held to; the default is nothing.
@@ -133,6 +135,7 @@ impl<'a> Load<'a> {
             size: 0,
             names: 1,
             prefix: None,
+            names_from: None,
             seed: 1,
             connections: 16,
             pace: Pace::default(),
@@ -162,15 +165,18 @@ impl Load<'_> {
             command.args(["--bucket", self.bucket]);
         }
         let numbers = format!(
-            "--size {} --connections {} --threads 1 --duration {}ms --warmup {}ms --names {} --order uniform --seed {}",
+            "--size {} --connections {} --threads 1 --duration {}ms --warmup {}ms --order uniform --seed {}",
             self.size,
             self.connections,
             (self.seconds * 1000.0) as u64,
             (self.warmup * 1000.0) as u64,
-            self.names,
             self.seed,
         );
         command.args(numbers.split(' '));
+        match self.names_from {
+            Some(file) => command.arg("--names-from").arg(file),
+            None => command.args(["--names", &self.names.to_string()]),
+        };
         if let Some(rate) = self.pace.requests {
             command.args(["--rate", &rate.to_string()]);
         }
@@ -290,6 +296,16 @@ pub(crate) fn get_latency(page: &str) -> Result<Latency> {
     Ok(Latency { p50: quantile("0.5")?, p99: quantile("0.99")?, p999: quantile("0.999")? })
 }
 
+/// The sum of all lines of a page of metrics that have this name.
+pub(crate) fn sum_of(page: &str, name: &str) -> Result<f64> {
+    let values = page.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
+    let mut values = values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).peekable();
+    if values.peek().is_none() {
+        return Err(PerfError::parse(name, "a line of /metrics", page));
+    }
+    Ok(values.sum())
+}
+
 /// The value of one line of a page of metrics.
 fn metric(page: &str, name: &str) -> Result<f64> {
     let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
@@ -371,6 +387,7 @@ mod tests {
             size: 4096,
             names: 10,
             prefix: None,
+            names_from: None,
             seed: 7,
             connections: 16,
             pace: Pace { requests: Some(2000.0), stream: Some(5) },
@@ -380,10 +397,12 @@ mod tests {
             cpus: "1",
             servers: &[5, 6],
         };
+        let listed = Load { names_from: Some(Path::new("/n")), ..load.clone() };
+        assert!(command::line(&listed.command()).contains(" --seed 7 --names-from /n --rate 2000 "));
         assert_eq!(
             command::line(&load.command()),
             "weir load get --endpoint http://127.0.0.1:1 --api http --size 4096 --connections 16 --threads 1 \
-             --duration 1500ms --warmup 500ms --names 10 --order uniform --seed 7 --rate 2000 --stream-rate 5 \
+             --duration 1500ms --warmup 500ms --order uniform --seed 7 --names 10 --rate 2000 --stream-rate 5 \
              --cpu 1 --server-pid 5 --server-pid 6 --quiet --json -"
         );
     }
@@ -398,6 +417,7 @@ mod tests {
         let latency = get_latency(page).unwrap();
         assert!((latency.p50 - 100.0).abs() < 1e-6 && (latency.p99 - 2000.0).abs() < 1e-6, "{latency:?}");
         assert_eq!(metric(page, "weir_connections{shard=\"0\"}").unwrap(), 17.0);
-        assert!(metric(page, "weir_absent").is_err());
+        assert!(metric(page, "weir_absent").is_err() && sum_of(page, "weir_absent").is_err());
+        assert!((sum_of(page, "weir_request_seconds").unwrap() - 0.0051).abs() < 1e-9);
     }
 }

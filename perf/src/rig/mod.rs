@@ -14,4 +14,5 @@ pub(crate) mod peer;
 pub(crate) mod place;
 pub(crate) mod playground;
 pub(crate) mod process;
+pub(crate) mod slow;
 pub(crate) mod stop;

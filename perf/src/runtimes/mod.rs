@@ -179,6 +179,7 @@ pub(crate) fn run(common: &Common, args: &RuntimesArgs) -> Result<PathBuf> {
                         size,
                         names: 1000,
                         prefix: None,
+                        names_from: None,
                         seed: 1,
                         connections,
                         pace: Pace::default(),
