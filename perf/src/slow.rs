@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::report::table::{median, ratio, table};
 use crate::rig::disk::{Backing, Disk};
 use crate::rig::http;
-use crate::rig::loader::{Latency, Load, Watch, sum_of};
+use crate::rig::loader::{Latency, Load, Watch, metric};
 use crate::rig::machine::Workers;
 use crate::rig::node::{Node, NodeSpec, bucket_dir};
 use crate::rig::place::Place;
@@ -200,8 +200,8 @@ impl Rig<'_> {
                 cpu_us_per_request: outcome.server_cpu_seconds() * 1e6 / outcome.requests as f64,
                 client_us: outcome.latency_us,
                 slow_requests_per_second: waited.as_ref().map_or(0.0, |waited| waited.requests_per_second),
-                stalls: sum_of(&page, "weir_stalls_slept_total")?,
-                longest_stall_us: sum_of(&page, "weir_stall_slept_longest_us")?,
+                stalls: metric(&page, "weir_stalls_slept_total{shard=\"0\"}")?,
+                longest_stall_us: metric(&page, "weir_stall_slept_longest_us{shard=\"0\"}")?,
                 loader_bound: outcome.loader_bound(),
                 errors: outcome.errors + waited.map_or(0, |waited| waited.errors),
             })

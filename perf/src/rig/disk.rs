@@ -73,9 +73,7 @@ impl Disk {
     /// An empty file system, mounted: what was on the disk is gone.
     pub(crate) fn format(&self) -> Result<()> {
         unmount(&self.mount);
-        command::run(&mut words(&format!("mkfs.xfs -q -f -K -i size=1024 {}", self.device)))?;
-        command::run(&mut words(&format!("mount -o noatime {} {}", self.device, self.mount.display())))?;
-        Ok(())
+        format(&self.device, &self.mount)
     }
 
     /// Where its file system is.
@@ -104,6 +102,12 @@ impl Drop for Disk {
             eprintln!("{} stays: weir-perf clean removes it", self.device);
         }
     }
+}
+
+/// Makes an empty file system on a device and mounts it.
+pub(crate) fn format(device: &str, mount: &Path) -> Result<()> {
+    command::run(&mut words(&format!("mkfs.xfs -q -f -K -i size=1024 {device}")))?;
+    command::run(&mut words(&format!("mount -o noatime {device} {}", mount.display()))).map(|_| ())
 }
 
 /// Unmounts if it is mounted; true when it is not any more.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::command::{self, clean_up, words};
-use super::disk::{Backing, unmount};
+use super::disk::{self, Backing, unmount};
 use super::place::Place;
 use super::process::{Server, Start};
 use crate::error::{PerfError, Result};
@@ -39,7 +39,7 @@ impl SlowDisk {
             return Err(PerfError::Refused(what));
         }
         let (run, served) = (place.dir("run")?, place.dir(&format!("{name}-served"))?);
-        let mut disk = Self {
+        let mut slow = Self {
             control: run.join(format!("{name}-control")),
             mount: place.dir(name)?,
             device: String::new(),
@@ -47,19 +47,18 @@ impl SlowDisk {
             program,
             served,
         };
-        let _ = std::fs::remove_file(&disk.control);
-        let mut serve = Command::new(&disk.program);
-        serve.arg("serve").arg(&disk.served).arg(backing.file(&format!("{name}.img"))).arg(bytes.to_string());
-        serve.arg(backing.file(&format!("{name}.log"))).arg("--ctl").arg(&disk.control);
+        let _ = std::fs::remove_file(&slow.control);
+        let mut serve = Command::new(&slow.program);
+        serve.arg("serve").arg(&slow.served).arg(backing.file(&format!("{name}.img"))).arg(bytes.to_string());
+        serve.arg(backing.file(&format!("{name}.log"))).arg("--ctl").arg(&slow.control);
         let start = Start { name, cpus: "", cgroup: None, dir: &run };
-        let server = disk.server.insert(start.run(&serve)?);
-        let image = disk.served.join("disk");
-        server.wait_ready(READY_LIMIT, || image.exists() && disk.control.exists())?;
-        command::run(&mut words(&format!("mkfs.xfs -q -f -K -i size=1024 {}", image.display())))?;
+        let server = slow.server.insert(start.run(&serve)?);
+        let image = slow.served.join("disk");
+        server.wait_ready(READY_LIMIT, || image.exists() && slow.control.exists())?;
         let attach = format!("losetup -f --show --direct-io=on {}", image.display());
-        disk.device = command::run(&mut words(&attach))?.trim().to_owned();
-        command::run(&mut words(&format!("mount -o noatime {} {}", disk.device, disk.mount.display())))?;
-        Ok(disk)
+        slow.device = command::run(&mut words(&attach))?.trim().to_owned();
+        disk::format(&slow.device, &slow.mount)?;
+        Ok(slow)
     }
 
     /// Where its file system is.
