@@ -259,6 +259,9 @@ pub struct LocalPage {
     pub next: Option<String>,
 }
 
+/// A page as jobs read it.
+pub(crate) type Read = (Vec<(ObjectName, ListedObject)>, Option<String>);
+
 /// Where objects are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -275,9 +278,10 @@ impl LocalPage {
         Self { rows, places: vec![place], common_prefixes, next }
     }
 
-    /// Name and facts of each object.
-    pub fn objects(&self) -> Result<Vec<(ObjectName, ListedObject)>, StoreError> {
-        self.rows.iter().map(|row| Ok((row.object_name()?, row.object()?))).collect()
+    /// Name and facts of each object, and where the next page starts after.
+    pub(crate) fn read(self) -> Result<Read, BackendError> {
+        let objects = self.rows.iter().map(|row| Ok((row.object_name()?, row.object()?)));
+        Ok((objects.collect::<Result<_, StoreError>>()?, self.next))
     }
 
     /// Where a row's object is.

@@ -16,9 +16,8 @@ mod walk;
 use collect::{Collector, Seek, Then};
 pub(crate) use index::Index;
 use index::State;
-use rows::Packed;
-pub(crate) use rows::facts;
 pub use rows::{ListedObject, Row, Rows};
+use rows::{Packed, facts};
 
 /// What a listing asks for. Names are compared as bytes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

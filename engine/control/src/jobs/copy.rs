@@ -12,7 +12,7 @@ use super::Progress;
 use super::over::{AGAIN, PAGE, Paged, at_rest, is_there, paged, passes, turns};
 use crate::core::Core;
 use crate::runtime;
-use crate::{BackendError, CopyCall};
+use crate::{BackendError, CopyCall, LocalPage};
 
 /// Does this target's part.
 pub(super) async fn objects(core: &Core, job: &Job, order: &CopyOrder, progress: &Progress) {
@@ -88,20 +88,14 @@ impl Work<'_> {
     async fn under(&self, prefix: &str) {
         let mut query = self.query(prefix);
         while self.goes_on() {
-            let page = match paged(self.core.backend.list_page(&self.order.from, &query).await, self.progress)
-                .await
-            {
+            let page = self.core.backend.list_page(&self.order.from, &query).await.and_then(LocalPage::read);
+            let (objects, next) = match paged(page, self.progress).await {
                 Paged::Came(page) => page,
                 Paged::Again => continue,
                 Paged::Failed => return,
             };
-            match page.objects() {
-                Ok(objects) => {
-                    self.all(objects.into_iter().map(|(name, object)| (name, Some(object.size)))).await;
-                }
-                Err(error) => return self.progress.fail(error.to_string()),
-            }
-            match page.next {
+            self.all(objects.into_iter().map(|(name, object)| (name, Some(object.size)))).await;
+            match next {
                 Some(next) => query.start_after = next,
                 None => return,
             }

@@ -17,10 +17,10 @@ use weir_types::limits::{DAMAGED_KNOWN_MAX, MOVE_SECONDS_MAX, MOVES_TOGETHER_MAX
 use weir_types::{Bucket, ObjectName};
 
 use super::Progress;
-use crate::Upload;
 use crate::core::Core;
 use crate::peers::PeerCall;
 use crate::runtime::{self, Bug, planted};
+use crate::{LocalPage, Upload};
 
 /// Objects of a page of what is here; between two pages the work rests.
 const PAGE: usize = 256;
@@ -152,12 +152,9 @@ impl Work<'_> {
         let mut query = ListQuery { limit: PAGE, ..ListQuery::default() };
         while let Some(view) = self.view() {
             let begun = runtime::now();
-            let page = match self.core.backend.list_page(bucket, &query).await {
+            let page = self.core.backend.list_page(bucket, &query).await.and_then(LocalPage::read);
+            let (objects, next) = match page {
                 Ok(page) => page,
-                Err(error) => return self.leave(bucket, &error),
-            };
-            let objects = match page.objects() {
-                Ok(objects) => objects,
                 Err(error) => return self.leave(bucket, &error),
             };
             let moves = objects.into_iter().filter_map(|(name, object)| {
@@ -168,7 +165,7 @@ impl Work<'_> {
             let moves: Vec<_> = moves.collect();
             let any = !moves.is_empty();
             stream::iter(moves).for_each_concurrent(MOVES_TOGETHER_MAX, |one| one).await;
-            match page.next {
+            match next {
                 Some(next) => query.start_after = next,
                 None => return self.uploads(bucket).await,
             }

@@ -9,9 +9,8 @@ use weir_types::{Bucket, ObjectName, Template};
 
 use super::Progress;
 use super::over::{AGAIN, PAGE, Paged, at_rest, is_there, paged, passes, turns};
-use crate::BackendError;
 use crate::core::Core;
-use crate::{ControlError, gather, runtime};
+use crate::{BackendError, ControlError, LocalPage, gather, runtime};
 
 /// Removals under way together: enough to fill a committer's batch.
 const TOGETHER_MAX: usize = 64;
@@ -80,19 +79,15 @@ impl Work<'_> {
     async fn under(&self, prefix: &str, before_ns: u64) {
         let mut query = ListQuery { prefix: prefix.to_owned(), limit: PAGE, ..ListQuery::default() };
         while self.goes_on() {
-            let page =
-                match paged(self.core.backend.list_page(self.bucket, &query).await, self.progress).await {
-                    Paged::Came(page) => page,
-                    Paged::Again => continue,
-                    Paged::Failed => return,
-                };
-            let objects = match page.objects() {
-                Ok(objects) => objects.into_iter(),
-                Err(error) => return self.progress.fail(error.to_string()),
+            let page = self.core.backend.list_page(self.bucket, &query).await.and_then(LocalPage::read);
+            let (objects, next) = match paged(page, self.progress).await {
+                Paged::Came(page) => page,
+                Paged::Again => continue,
+                Paged::Failed => return,
             };
-            let older = objects.filter(|(_, object)| object.modified_ns < before_ns);
+            let older = objects.into_iter().filter(|(_, object)| object.modified_ns < before_ns);
             self.all(older.map(|(name, object)| (name, object.size))).await;
-            match page.next {
+            match next {
                 Some(next) => query.start_after = next,
                 None => return,
             }

@@ -148,25 +148,24 @@ impl Index {
     /// Notes a change of a name: its record now, or that it is gone.
     pub(crate) fn set(&self, bucket: &Bucket, name: &ObjectName, record: Option<&Record>) {
         let mut inner = self.inner.lock();
-        let Some(names) = inner.buckets.get_mut(bucket).filter(|names| !matches!(names, Names::TooLarge))
-        else {
-            return;
-        };
-        let row = record.map(|record| Packed::new(name.as_str(), &facts(record)));
-        let more = row.as_ref().map_or(0, row_bytes);
-        let (too_large, less) = match names {
-            Names::Building { overlay, bytes, .. } => {
+        let row = || record.map(|record| Packed::new(name.as_str(), &facts(record)));
+        let (too_large, more, less) = match inner.buckets.get_mut(bucket) {
+            None | Some(Names::TooLarge) => return,
+            Some(Names::Building { overlay, bytes, .. }) => {
+                let row = row();
+                let more = row.as_ref().map_or(0, row_bytes);
                 *bytes += name.as_str().len() + ROW_OVERHEAD_BYTES + more;
                 overlay.insert(name.clone(), row);
-                (*bytes > self.bytes_max, more)
+                // Counted for all buckets when it is built.
+                (*bytes > self.bytes_max, 0, 0)
             }
-            Names::Ready { rows, bytes, .. } => {
-                let old = change(rows, name, row);
-                let less = old.as_ref().map_or(0, row_bytes);
+            Some(Names::Ready { rows, bytes, .. }) => {
+                let row = row();
+                let more = row.as_ref().map_or(0, row_bytes);
+                let less = change(rows, name, row).as_ref().map_or(0, row_bytes);
                 *bytes = *bytes + more - less;
-                (*bytes > self.bytes_max, less)
+                (*bytes > self.bytes_max, more, less)
             }
-            Names::TooLarge => return,
         };
         inner.bytes = inner.bytes + more - less;
         if too_large {
