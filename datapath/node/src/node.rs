@@ -253,7 +253,7 @@ fn hot_bytes() -> usize {
 struct Cpus {
     shards: Vec<usize>,
     control: Option<usize>,
-    /// Shards share cores with each other or with control: nobody may spin.
+    /// Shards share cores with each other, with control, or with other processes: nobody may spin.
     shared: bool,
 }
 
@@ -261,7 +261,7 @@ impl Cpus {
     fn of(config: &NodeConfig) -> Self {
         let all = sys::cpus_allowed().unwrap_or_default();
         let shards = config.shard_count();
-        let shared = shards >= all.len();
+        let shared = !config.pin || shards >= all.len();
         if !config.pin || all.is_empty() {
             return Self { shards: Vec::new(), control: None, shared };
         }
