@@ -22,6 +22,14 @@ pub enum Unfiled {
 }
 
 impl Unfiled {
+    /// What a listing shows of it; `None`: the name is gone.
+    pub(crate) fn listed(&self) -> Option<&Record> {
+        match self {
+            Self::Deleted => None,
+            Self::Put { record, .. } => Some(record),
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Deleted => 0,

@@ -201,7 +201,7 @@ impl<D: Disk> Committer<D> {
                 before.drain(..).for_each(|dir| dirs.add_if_there(dir));
             }
             let Some((file, to)) = beside.take() else { continue };
-            let placed = self.rename_making_dirs(file.path(), &to).await;
+            let placed = self.rename_making_dirs(&step.name.0, file.path(), &to).await;
             if placed.is_ok() {
                 file.named();
                 if step.durable && !self.has_bug(Bug::BesideNotSynced) {
@@ -231,6 +231,10 @@ impl<D: Disk> Committer<D> {
             }
             let done = self.make_one_visible(step).await;
             step.visible = done.is_ok();
+            if done.is_err() {
+                // It may have had its effect: the next listing walks.
+                self.mountpath().index.forget(&step.name.0);
+            }
             self.note(step, done);
             if let (true, (bucket, None)) = (step.visible, &step.name)
                 && let Err(error) = self.forget_unfiled(bucket).await
@@ -256,7 +260,7 @@ impl<D: Disk> Committer<D> {
         }
         match std::mem::replace(&mut step.action, Action::None) {
             Action::File { work, to, record, .. } => {
-                self.rename_making_dirs(work.path(), &to).await?;
+                self.rename_making_dirs(&step.name.0, work.path(), &to).await?;
                 if self.has_bug(Bug::NameBeforeRecord) {
                     self.volume.disk.xattr_set(work.file(), crate::record::RECORD_XATTR, &record).await?;
                 }

@@ -47,9 +47,9 @@ pub struct Page {
 type Waiting = (ObjectName, Unfiled);
 
 impl<D: Disk> Volume<D> {
-    /// One page of a bucket. The first call walks the bucket once and keeps an index, which the committer keeps up to
-    /// date; a bucket too large for that is walked for each page, in bounded memory. Includes every change that was
-    /// answered before the call.
+    /// One page of a bucket, by an index that the committer keeps: from the bucket's first object on, or from the first
+    /// call on, which walks the bucket once. A bucket too large for that is walked for each page, in bounded memory. Includes
+    /// every change that was answered before the call.
     pub async fn list(&self, bucket: &Bucket, query: &ListQuery) -> Result<Page, StoreError> {
         if query.limit == 0 {
             return Ok(Page::default());

@@ -79,6 +79,15 @@ fn later_node(index_bytes_max: usize) -> Node {
     node(index_bytes_max).restart(Crash::Kept, 1)
 }
 
+/// From a bucket's first object on there is an index: no listing of it touches the disk.
+#[test]
+fn an_index_begins_with_its_bucket() {
+    let n = node(1 << 20);
+    let calls = n.disk.calls();
+    check_all_queries(&n, &names());
+    assert_eq!(n.disk.calls(), calls);
+}
+
 #[test]
 fn by_the_index() {
     let n = later_node(1 << 20);

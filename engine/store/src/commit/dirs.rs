@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use weir_types::Bucket;
 
 use super::{Bug, Committer};
+use crate::layout::BucketDirs;
 use crate::{Disk, DiskError, DiskErrorKind, DiskPath, StoreError, work};
 
 /// Directories remembered as durable; when full, all are forgotten and synced again on use.
@@ -72,6 +74,7 @@ impl<D: Disk> Committer<D> {
     /// Renames, making the directories above `to` when they are missing.
     pub(super) async fn rename_making_dirs(
         &mut self,
+        bucket: &Bucket,
         from: &DiskPath,
         to: &DiskPath,
     ) -> Result<(), DiskError> {
@@ -79,12 +82,12 @@ impl<D: Disk> Committer<D> {
             Err(e) if e.kind == DiskErrorKind::NotFound => {}
             done => return done,
         }
-        self.make_dirs_above(to).await?;
+        self.make_dirs_above(bucket, to).await?;
         self.volume.disk.rename(from, to).await
     }
 
-    /// Makes the directories above a path that are missing.
-    pub(super) async fn make_dirs_above(&mut self, to: &DiskPath) -> Result<(), DiskError> {
+    /// Makes the directories above a path of a bucket that are missing.
+    pub(super) async fn make_dirs_above(&mut self, bucket: &Bucket, to: &DiskPath) -> Result<(), DiskError> {
         let mut missing = Vec::new();
         let mut above = to.parent();
         while let Some(dir) = above.filter(|dir| !dir.is_root()) {
@@ -95,6 +98,9 @@ impl<D: Disk> Committer<D> {
             match self.volume.disk.mkdir(&dir).await {
                 Ok(()) => {
                     self.known_dirs.remove(&dir);
+                    if BucketDirs::of(bucket).is_ok_and(|dirs| dirs.bucket == dir) {
+                        self.mountpath().index.begin(bucket);
+                    }
                 }
                 Err(e) if e.kind == DiskErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),

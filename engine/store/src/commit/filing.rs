@@ -137,11 +137,7 @@ impl<D: Disk> Committer<D> {
             return Ok(());
         };
         self.file_state(key, &state, on_disk).await?;
-        let listed = match &state {
-            Unfiled::Put { record, .. } => Some(&**record),
-            Unfiled::Deleted => None,
-        };
-        mountpath.index.set(bucket, name, listed);
+        mountpath.index.set(bucket, name, state.listed());
         mountpath.acknowledged().remove(bucket, name);
         if let Some(backlog) = self.backlog() {
             backlog.leave(key);
@@ -206,7 +202,7 @@ impl<D: Disk> Committer<D> {
     async fn create_filed(&mut self, key: &Key, record: &Record, content: &[u8]) -> Result<bool, StoreError> {
         let Some(path) = BucketDirs::of(&key.0)?.plain(&key.1) else { return Ok(false) };
         let made = match self.volume.disk.create(&path, false).await {
-            Err(e) if e.kind == DiskErrorKind::NotFound => match self.make_dirs_above(&path).await {
+            Err(e) if e.kind == DiskErrorKind::NotFound => match self.make_dirs_above(&key.0, &path).await {
                 Ok(()) => self.volume.disk.create(&path, false).await,
                 Err(e) => Err(e),
             },
@@ -248,7 +244,7 @@ impl<D: Disk> Committer<D> {
         };
         let work = self.work_file_of(content).await?;
         self.set_record(&work, &bytes).await?;
-        self.rename_making_dirs(work.path(), to).await?;
+        self.rename_making_dirs(&key.0, work.path(), to).await?;
         work.named();
         if let Some(beside) = beside {
             self.discard(&beside).await;

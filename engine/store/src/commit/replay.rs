@@ -26,7 +26,10 @@ impl<D: Disk> Committer<D> {
         let names = latest(std::mem::take(&mut earlier.entries));
         let refiled = names.len();
         for (key, commit, state) in names {
-            self.file_located(&key, &state?, commit).await?;
+            let state = state?;
+            self.file_located(&key, &state, commit).await?;
+            // There is an index where this made the bucket's directory.
+            self.mountpath().index.set(&key.0, &key.1, state.listed());
         }
         if refiled > 0 {
             disk.sync_all().await?;

@@ -1,4 +1,4 @@
-//! The names of buckets in memory: built by one walk, kept by the committer, bounded.
+//! The names of buckets in memory: begun with the bucket's first directory or built by one walk, kept by the committer, bounded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::task::{Poll, Waker};
@@ -92,6 +92,14 @@ impl Index {
             }
         })
         .await
+    }
+
+    /// Begins the index of a bucket of which the disk holds nothing yet.
+    pub(crate) fn begin(&self, bucket: &Bucket) {
+        let mut inner = self.inner.lock();
+        if !inner.buckets.contains_key(bucket) {
+            inner.insert(bucket, Names::Ready { rows: BTreeSet::new(), bytes: 0, used: 0 }, self.bytes_max);
+        }
     }
 
     /// Adds a row that the walk found; `false`: the bucket is too large, stop.
