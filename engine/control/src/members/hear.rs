@@ -31,7 +31,7 @@ impl RaftNode {
         let is_member = self.membership().1.contains_key(&main.id.digest());
         let settled = is_member && hello.nodes.iter().filter(|n| is_new || known(n)).all(|n| is_on(&view, n));
         let said = (hello.applied, hello.life);
-        let lease = leading.hear(main.id.as_str(), said, settled, runtime::now());
+        let lease = leading.hear(main.id.as_str(), said, self.progress().last_log, settled, runtime::now());
         if !settled {
             self.admit(company, hello);
         }

@@ -38,22 +38,27 @@ struct Heard {
     applied: u64,
     /// Which life of it was heard last, if that is known; messages of an earlier one may still come.
     life: Option<u64>,
+    /// The end of the log when that life was heard first. Others may act on what an earlier life had applied, long before it is
+    /// answered: this one gets no lease before it has applied that too.
+    owed: u64,
     /// How often that was another than before.
     lives: u64,
 }
 
 impl Heard {
-    fn new(at: Instant, applied: u64, life: Option<u64>) -> Self {
-        Self { at, lent_until: None, applied, life, lives: 0 }
+    fn new(at: Instant, applied: u64, life: Option<u64>, owed: u64) -> Self {
+        Self { at, lent_until: None, applied, life, owed, lives: 0 }
     }
 
-    /// A life of the process says how far it has applied the log. One that begins stands where its last snapshot was.
-    fn says(&mut self, applied: u64, life: u64) {
+    /// A life of the process says how far it has applied the log, which ends at `end`. One that begins stands where its last
+    /// snapshot was.
+    fn says(&mut self, applied: u64, life: u64, end: u64) {
         if self.life == Some(life) {
             self.applied = self.applied.max(applied);
         } else {
             self.life = Some(life);
             self.lives += 1;
+            self.owed = end;
             self.applied = self.applied.min(applied);
         }
     }
@@ -101,19 +106,22 @@ impl Leading {
         moved && self.heard.get(node.id.as_str()).is_some_and(|h| now < h.at + LEASE)
     }
 
-    /// Notes a sign of a life; gives how long a lease it is answered with. `may` says whether it can have one.
+    /// Notes a sign of a life; gives how long a lease it is answered with. `may` says whether it can have one, `end` is that
+    /// of the leader's log.
     pub(super) fn hear(
         &mut self,
         id: &str,
         (applied, life): (u64, u64),
+        end: u64,
         may: bool,
         now: Instant,
     ) -> Option<Duration> {
         let may = may && self.has_all(applied);
-        let heard = self.heard.entry(id.to_owned()).or_insert_with(|| Heard::new(now, applied, Some(life)));
+        let heard =
+            self.heard.entry(id.to_owned()).or_insert_with(|| Heard::new(now, applied, Some(life), end));
         heard.at = now;
-        heard.says(applied, life);
-        if !may {
+        heard.says(applied, life, end);
+        if !may || applied < heard.owed {
             return None;
         }
         let left = self.quorum_at?.checked_add(LEASE)?.checked_duration_since(now)?;
@@ -129,7 +137,7 @@ impl Leading {
         match self.heard.get_mut(id) {
             Some(heard) if Some(heard.lives) == behind.lives => heard.applied = heard.applied.max(index),
             None if behind.lives.is_none() => {
-                self.heard.insert(id.to_owned(), Heard::new(now, index, None));
+                self.heard.insert(id.to_owned(), Heard::new(now, index, None, index));
             }
             Some(_) | None => {}
         }
@@ -209,18 +217,18 @@ mod tests {
     fn a_lease_needs_a_majority_and_all_that_was_answered() {
         let begin = Instant::now();
         let mut leading = Leading::new(2, 10, begin);
-        assert_eq!(leading.hear("target01", (10, 1), true, begin), None, "nobody confirmed");
+        assert_eq!(leading.hear("target01", (10, 1), 0, true, begin), None, "nobody confirmed");
         assert!(!leading.is_sure(begin));
         leading.confirmed(begin);
         assert!(leading.is_sure(begin) && !leading.is_sure(begin + CLAIM));
-        assert_eq!(leading.hear("target01", (9, 1), true, begin), None, "behind");
-        assert_eq!(leading.hear("target01", (10, 1), false, begin), None, "may not");
+        assert_eq!(leading.hear("target01", (9, 1), 0, true, begin), None, "behind");
+        assert_eq!(leading.hear("target01", (10, 1), 0, false, begin), None, "may not");
         let later = begin + LEASE / 4;
-        assert_eq!(leading.hear("target01", (10, 1), true, later), Some(LEASE - LEASE / 4));
+        assert_eq!(leading.hear("target01", (10, 1), 0, true, later), Some(LEASE - LEASE / 4));
         leading.answered(11);
-        assert_eq!(leading.hear("target01", (10, 1), true, later), None);
+        assert_eq!(leading.hear("target01", (10, 1), 0, true, later), None);
         assert_eq!(
-            leading.hear("target01", (11, 1), true, begin + LEASE * 2),
+            leading.hear("target01", (11, 1), 0, true, begin + LEASE * 2),
             None,
             "the majority's word is old"
         );
@@ -234,7 +242,7 @@ mod tests {
         let now = begin + LEASE * 3;
         leading.confirmed(now);
         assert!(leading.behind(&all, 11, now).is_empty(), "nobody has one");
-        leading.hear("target01", (10, 1), true, now).unwrap();
+        leading.hear("target01", (10, 1), 0, true, now).unwrap();
         assert_eq!(behind(&leading, &all, 11, now), ["target01"]);
         assert!(leading.behind(&all, 10, now).is_empty());
         assert!(leading.behind(&all, 11, now + LEASE).is_empty());
@@ -244,22 +252,36 @@ mod tests {
     }
 
     #[test]
+    fn a_new_life_waits_for_what_others_may_act_on() {
+        let begin = Instant::now();
+        let mut leading = Leading::new(2, 10, begin);
+        leading.confirmed(begin);
+        assert!(leading.hear("target01", (12, 1), 12, true, begin).is_some());
+        // Applied by the first life, and by others, and not answered; the second life does not know of it yet.
+        assert_eq!(leading.hear("target01", (10, 2), 12, true, begin), None);
+        assert_eq!(leading.hear("target01", (11, 2), 13, true, begin), None);
+        assert!(leading.hear("target01", (12, 2), 14, true, begin).is_some());
+        // The one that goes on waits for nothing but answers.
+        assert!(leading.hear("target01", (12, 2), 15, true, begin).is_some());
+    }
+
+    #[test]
     fn what_an_earlier_life_had_applied_says_nothing() {
         let begin = Instant::now();
         let mut leading = Leading::new(2, 9, begin);
         let all = [process("target01")];
         let now = begin + LEASE * 3;
         leading.confirmed(now);
-        leading.hear("target01", (10, 1), true, now).unwrap();
+        leading.hear("target01", (10, 1), 0, true, now).unwrap();
         let asked = leading.behind(&all, 11, now);
         // A second life begins before the answer of the first comes.
-        leading.hear("target01", (9, 2), true, now).unwrap();
+        leading.hear("target01", (9, 2), 0, true, now).unwrap();
         leading.applied(&asked[0], 11, now);
         assert_eq!(behind(&leading, &all, 10, now), ["target01"]);
         // Late words of the first life.
-        leading.hear("target01", (11, 1), true, now).unwrap();
+        leading.hear("target01", (11, 1), 0, true, now).unwrap();
         assert_eq!(behind(&leading, &all, 10, now), ["target01"]);
-        leading.hear("target01", (11, 2), true, now).unwrap();
+        leading.hear("target01", (11, 2), 0, true, now).unwrap();
         let asked = leading.behind(&all, 11, now);
         leading.applied(&asked[0], 11, now);
         assert!(leading.behind(&all, 11, now).is_empty());
@@ -271,7 +293,7 @@ mod tests {
         let mut leading = Leading::new(2, 10, begin);
         let all = [process("target01"), process("target02")];
         leading.confirmed(begin + LEASE);
-        leading.hear("target01", (10, 1), true, begin + LEASE).unwrap();
+        leading.hear("target01", (10, 1), 0, true, begin + LEASE).unwrap();
         assert!(leading.silent(&all, begin + AWAY_AFTER - Duration::from_millis(1)).is_empty());
         assert_eq!(ids(&leading.silent(&all, begin + AWAY_AFTER)), ["target02"]);
         assert_eq!(leading.silent(&all, begin + LEASE + AWAY_AFTER).len(), 2);
