@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::error::{PerfError, Result};
 use crate::options::{Common, quick};
@@ -103,8 +103,15 @@ struct Rig<'a> {
 impl Rig<'_> {
     fn start(&self, targets: usize) -> Result<Playground> {
         let (dir, run) = (self.place.dir("playground")?, self.place.dir("run")?);
-        let spec =
-            PlaygroundSpec { weir: self.weir, dir: &dir, run: &run, targets, mountpaths: 1, cgroup: None };
+        let spec = PlaygroundSpec {
+            weir: self.weir,
+            dir: &dir,
+            run: &run,
+            targets,
+            mountpaths: 1,
+            gateways: 1,
+            cgroup: None,
+        };
         spec.start()
     }
 
@@ -175,19 +182,13 @@ impl Rig<'_> {
 /// The latency of GETs since the start, at the target where the 99th percentile is longest; each has one shard.
 fn slowest(cluster: &Playground) -> Result<Latency> {
     let mut slowest = Latency::default();
-    for url in addresses(&playground::map(&cluster.url)?) {
+    for (_, url) in playground::nodes(&playground::map(&cluster.url)?, "tmap") {
         let its = get_latency(&http::get_text(&format!("{url}/metrics"))?)?;
         if its.p99 > slowest.p99 {
             slowest = its;
         }
     }
     Ok(slowest)
-}
-
-/// Public URLs of the targets.
-fn addresses(map: &Value) -> Vec<String> {
-    let targets = map.get("tmap").and_then(Value::as_object).into_iter().flatten();
-    targets.filter_map(|(_, node)| node["public_net"]["direct_url"].as_str().map(str::to_owned)).collect()
 }
 
 fn fill(report: &mut Report, runs: &[Run], args: &JoinArgs) {
@@ -236,15 +237,4 @@ fn fill(report: &mut Report, runs: &[Run], args: &JoinArgs) {
         .collect();
     report.text(table(&head, 0, &rows));
     runs.iter().for_each(|run| report.row(json!(run)));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_a_map() {
-        let map = json!({"tmap": {"t": {"public_net": {"direct_url": "http://h:1"}}}, "pmap": {}});
-        assert_eq!(addresses(&map), ["http://h:1"]);
-    }
 }

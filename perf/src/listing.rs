@@ -84,6 +84,7 @@ pub(crate) fn run(common: &Common, args: &ListingArgs) -> Result<PathBuf> {
         weir: &weir,
         dir: &dir,
         run: &run,
+        gateways: 1,
         targets: args.targets,
         mountpaths: 1,
         cgroup: None,

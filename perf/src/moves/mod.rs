@@ -1,5 +1,5 @@
-//! What clients see while objects move: a bucket is copied and a target leaves; a disk is taken out and comes back. Reads go on all
-//! the time, their throughput is drawn over time, and in the end every object is read and compared.
+//! What clients see while objects move: a bucket is copied and a target leaves; a disk is taken out and comes back; the leader and a
+//! target are killed and come back. Reads go on all the time, their throughput is drawn over time, and in the end every object is read and compared.
 
 mod rig;
 mod text;
@@ -13,16 +13,17 @@ use serde::Serialize;
 use crate::error::{PerfError, Result};
 use crate::options::{Common, quick};
 use crate::report::Report;
+use crate::rig::machine;
 use crate::rig::playground::Moved;
-use rig::{COPY, Rig, SET};
+use rig::{COPY, Rig, SET, settle};
 
 /// What `moves` shows.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct MovesArgs {
     /// What happens beside the reads
-    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Show::Rebalance, Show::Resilver])]
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Show::Rebalance, Show::Resilver, Show::Loss])]
     pub(crate) show: Vec<Show>,
-    /// Targets, each a process of its own; one gateway before them
+    /// Targets, each a process of its own; one gateway before them, or three of which one is killed
     #[arg(long, default_value_t = 5)]
     pub(crate) targets: usize,
     /// Disks of each target
@@ -68,6 +69,8 @@ pub(crate) enum Show {
     Rebalance,
     /// A disk is taken out, then in again
     Resilver,
+    /// The leader is killed and started again, then a target
+    Loss,
 }
 
 impl Show {
@@ -75,6 +78,7 @@ impl Show {
         match self {
             Self::Rebalance => "rebalance",
             Self::Resilver => "resilver",
+            Self::Loss => "loss",
         }
     }
 }
@@ -101,6 +105,10 @@ pub(crate) struct Shown {
     /// Of the reads, while all that happened.
     pub(crate) requests: u64,
     pub(crate) errors: u64,
+    /// CPU time that was used by anybody, in parts of all cores'.
+    pub(crate) busy: f64,
+    /// Seconds after which another gateway led.
+    pub(crate) led_again: Option<f64>,
     /// Objects that were read and compared in the end, by bucket.
     pub(crate) checked: Vec<(String, u64)>,
 }
@@ -117,22 +125,25 @@ pub(crate) fn run(common: &Common, args: &MovesArgs) -> Result<PathBuf> {
 }
 
 fn shown(common: &Common, args: &MovesArgs, show: Show) -> Result<Shown> {
-    let rig = Rig::start(common, args)?;
+    let rig = Rig::start(common, args, show)?;
     rig.write_set()?;
-    let begin = Instant::now();
+    let (begin, used) = (Instant::now(), machine::busy_seconds()?);
     let (reads, steps) = std::thread::scope(|scope| {
         let (load, watch) = rig.reads();
         let reads = scope.spawn(move || load.run(&watch));
-        let steps = Steps { rig: &rig, args, begin, done: Vec::new() }.of(show);
+        let steps = Steps { rig: &rig, args, begin, done: Vec::new(), led_again: None }.of(show);
         let reads = reads.join().map_err(|_| PerfError::Refused("the loader's thread panicked".into()))?;
         Ok::<_, PerfError>((reads?.outcome, steps?))
     })?;
+    let busy = (machine::busy_seconds()? - used) / (begin.elapsed().as_secs_f64() * machine::cores() as f64);
+    let (steps, led_again) = steps;
     let mut checked = vec![(SET.to_owned(), rig.check(SET)?)];
     if show == Show::Rebalance {
         checked.push((COPY.to_owned(), rig.check(COPY)?));
     }
     let rate = reads.per_second.iter().map(|second| second.arrived_bytes as f64 / 1e6).collect();
-    let shown = Shown { show, steps, rate, requests: reads.requests, errors: reads.errors, checked };
+    let (requests, errors) = (reads.requests, reads.errors);
+    let shown = Shown { show, steps, rate, requests, errors, busy, led_again, checked };
     text::progress(&shown);
     rig.stop()?;
     Ok(shown)
@@ -144,10 +155,12 @@ struct Steps<'r> {
     args: &'r MovesArgs,
     begin: Instant,
     done: Vec<Step>,
+    led_again: Option<f64>,
 }
 
 impl Steps<'_> {
-    fn of(mut self, show: Show) -> Result<Vec<Step>> {
+    /// What happened, and after how many seconds another gateway led.
+    fn of(mut self, show: Show) -> Result<(Vec<Step>, Option<f64>)> {
         let all = self.args.disks();
         match show {
             Show::Rebalance => {
@@ -161,8 +174,25 @@ impl Steps<'_> {
                 self.step("a disk is taken out", all - 1, |rig| rig.detach(&target, &disk))?;
                 self.step("it is taken in again", all, |rig| rig.attach(&target, &disk))?;
             }
+            Show::Loss => {
+                let (leader, mut led_again) = (self.rig.leader()?, None);
+                let mut killed = None;
+                self.step("the leader is killed", all, |rig| {
+                    killed = Some(rig.kill(&leader)?);
+                    led_again = Some(rig.led_again(&leader)?.as_secs_f64());
+                    settle()
+                })?;
+                self.led_again = led_again;
+                self.step("it is started again", all, |rig| rig.start_again(killed.as_ref()))?;
+                let target = self.rig.a_target_url()?;
+                self.step("a target is killed", all - self.args.mountpaths, |rig| {
+                    killed = Some(rig.kill(&target)?);
+                    settle()
+                })?;
+                self.step("it is started again", all, |rig| rig.start_again(killed.as_ref()))?;
+            }
         }
-        Ok(self.done)
+        Ok((self.done, self.led_again))
     }
 
     fn step(&mut self, what: &str, disks: usize, act: impl FnOnce(&Rig<'_>) -> Result<Moved>) -> Result<()> {

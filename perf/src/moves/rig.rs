@@ -1,11 +1,13 @@
 //! A playground of several processes, its mountpaths on emulated disks, and what is done to it by the client commands of `weir`.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::MovesArgs;
+use super::{MovesArgs, Show};
 use crate::error::{PerfError, Result};
 use crate::options::Common;
 use crate::rig::cgroup::Cgroup;
@@ -13,7 +15,8 @@ use crate::rig::disk::{Backing, Disk};
 use crate::rig::loader::{Load, Watch};
 use crate::rig::machine::Workers;
 use crate::rig::place::Place;
-use crate::rig::playground::{JOB_MAX, Moved, Playground, PlaygroundSpec, ids, sum};
+use crate::rig::playground::{JOB_MAX, Killed, Moved, Playground, PlaygroundSpec, ids, sum};
+use crate::rig::process::Server;
 use crate::rig::{command, http, playground, stop};
 
 /// The bucket that is read, and its copy.
@@ -28,12 +31,24 @@ const PLAYGROUND: &str = "playground";
 const SPARE: u64 = 448 << 20;
 /// Connections that check objects.
 const CHECKERS: usize = 16;
+/// How long what follows a death is looked at by itself.
+const SETTLE: Duration = Duration::from_secs(5);
+/// A cluster that has no leader after this will have none.
+const LEADER_MAX: Duration = Duration::from_secs(60);
+
+/// Lets readers have what a death has left.
+pub(super) fn settle() -> Result<Moved> {
+    stop::sleep(SETTLE).map(|()| Moved::default())
+}
 
 /// The running cluster. Fields are dropped in order: processes before disks, disks before their images.
 pub(super) struct Rig<'a> {
     common: &'a Common,
     args: &'a MovesArgs,
     weir: PathBuf,
+    run: PathBuf,
+    /// Nodes that were killed and run again.
+    again: RefCell<Vec<Server>>,
     playground: Playground,
     group: Cgroup,
     _disks: Vec<Disk>,
@@ -43,7 +58,7 @@ pub(super) struct Rig<'a> {
 }
 
 impl<'a> Rig<'a> {
-    pub(super) fn start(common: &'a Common, args: &'a MovesArgs) -> Result<Self> {
+    pub(super) fn start(common: &'a Common, args: &'a MovesArgs, show: Show) -> Result<Self> {
         let weir = common.weir()?;
         let place = Place::open(&common.base, &["mkfs.xfs", "losetup", "fallocate"])?;
         let workers = Workers::keep_to(place.base(), common.load_cpu)?;
@@ -62,9 +77,23 @@ impl<'a> Rig<'a> {
         let mut group = Cgroup::make(PLAYGROUND)?;
         let run = place.dir("run")?;
         let (targets, mountpaths) = (args.targets, args.mountpaths);
-        let spec =
-            PlaygroundSpec { weir: &weir, dir: &dir, run: &run, targets, mountpaths, cgroup: Some(&group) };
-        let playground = spec.start()?;
+        let gateways = if show == Show::Loss { 3 } else { 1 };
+        let spec = PlaygroundSpec {
+            weir: &weir,
+            dir: &dir,
+            run: &run,
+            gateways,
+            targets,
+            mountpaths,
+            cgroup: Some(&group),
+        };
+        let mut playground = spec.start()?;
+        // The one that is killed is nobody's way in.
+        let map = playground::map(&playground.url)?;
+        let other = playground::nodes(&map, "pmap").find(|(id, _)| Some(*id) != playground::leader(&map));
+        if let Some((_, url)) = other {
+            playground.url = url.to_owned();
+        }
         for disk in &disks {
             let bytes = args.bandwidth * 1_000_000;
             group.throttle(&disk.number()?, bytes, bytes)?;
@@ -74,6 +103,8 @@ impl<'a> Rig<'a> {
             common,
             args,
             weir,
+            run,
+            again: RefCell::default(),
             playground,
             group,
             _disks: disks,
@@ -84,6 +115,7 @@ impl<'a> Rig<'a> {
     }
 
     pub(super) fn stop(self) -> Result<()> {
+        self.again.take().into_iter().try_for_each(Server::stop)?;
         self.playground.server.stop()
     }
 
@@ -147,6 +179,43 @@ impl<'a> Rig<'a> {
         playground::targets(&self.playground.url)?
             .pop()
             .ok_or_else(|| PerfError::Refused("the map has no target".into()))
+    }
+
+    /// The URL of the last target of the map.
+    pub(super) fn a_target_url(&self) -> Result<String> {
+        let map = playground::map(&self.playground.url)?;
+        let url = playground::nodes(&map, "tmap").last().map(|(_, url)| url.to_owned());
+        url.ok_or_else(|| PerfError::Refused("the map has no target".into()))
+    }
+
+    /// The URL of the gateway that leads.
+    pub(super) fn leader(&self) -> Result<String> {
+        let map = playground::map(&self.playground.url)?;
+        let leader = playground::leader(&map);
+        let url = playground::nodes(&map, "pmap").find(|(id, _)| Some(*id) == leader);
+        url.map(|(_, url)| url.to_owned())
+            .ok_or_else(|| PerfError::parse("the map", "a leader", &map.to_string()))
+    }
+
+    pub(super) fn kill(&self, url: &str) -> Result<Killed> {
+        self.playground.kill(url)
+    }
+
+    /// How long it takes until another gateway leads than the one at this URL.
+    pub(super) fn led_again(&self, dead: &str) -> Result<Duration> {
+        let begin = Instant::now();
+        let led = stop::until(LEADER_MAX, || {
+            let other = self.leader().ok().filter(|leader| leader != dead);
+            Ok(other.map(|_| begin.elapsed()))
+        })?;
+        led.ok_or_else(|| PerfError::Refused("no other gateway leads".into()))
+    }
+
+    pub(super) fn start_again(&self, killed: Option<&Killed>) -> Result<Moved> {
+        if let Some(killed) = killed {
+            self.again.borrow_mut().push(killed.start(&self.run, Some(&self.group))?);
+        }
+        Ok(Moved::default())
     }
 
     /// A mountpath of a target.

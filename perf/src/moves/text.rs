@@ -10,10 +10,11 @@ use crate::report::table::table;
 pub(super) fn progress(shown: &Shown) {
     let slowest = shown.rate.iter().copied().fold(f64::INFINITY, f64::min);
     eprintln!(
-        "{}: {} reads, {} errors, the slowest second {slowest:.0} MB/s, objects compared in the end: {}",
+        "{}: {} reads, {} errors, the slowest second {slowest:.0} MB/s, {:.0} % of the CPU, objects compared in the end: {}",
         shown.show.name(),
         shown.requests,
         shown.errors,
+        100.0 * shown.busy,
         checked(shown)
     );
 }
@@ -37,11 +38,17 @@ pub(super) fn fill(report: &mut Report, all: &[Shown], args: &MovesArgs) -> Resu
         report.text(format!("## {}", title(shown)));
         report.text(phases(shown, args.bandwidth));
         report.text(format!(
-            "{} reads while this happened, {} of them failed. Compared in the end: {} objects, none missing, none different.",
+            "{} reads while this happened, {} of them failed; {:.0} % of all cores' time was used, loader and disks included. Compared in the end: {} objects, none missing, none different.",
             shown.requests,
             shown.errors,
+            100.0 * shown.busy,
             checked(shown)
         ));
+        if let Some(seconds) = shown.led_again {
+            report.text(format!(
+                "Three gateways, the readers ask one that does not lead. Another one led {seconds:.1} s after the leader's death. What is killed is looked at for 5 s by itself."
+            ));
+        }
         report.plot(shown.show.name(), title(shown), plot(shown, args.bandwidth).svg()?);
         report.row(serde_json::json!(shown));
     }
@@ -52,6 +59,7 @@ fn title(shown: &Shown) -> &'static str {
     match shown.show {
         super::Show::Rebalance => "A bucket is copied, a target leaves",
         super::Show::Resilver => "A disk is taken out and in again",
+        super::Show::Loss => "The leader is killed and started again, then a target",
     }
 }
 
@@ -146,6 +154,8 @@ mod tests {
             rate: vec![40.0, 40.0, 20.0, 22.0, 30.0, 30.0, 31.0, 40.0],
             requests: 100,
             errors: 0,
+            busy: 0.5,
+            led_again: None,
             checked: vec![("b".into(), 10)],
         }
     }

@@ -33,6 +33,18 @@ pub(crate) fn cpu_ticks(stat: &str, cpu: usize) -> Option<(u64, u64)> {
     Some((softirq, user + nice + system + irq + softirq))
 }
 
+/// CPUs that are there.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// CPU seconds that anybody has used since boot.
+pub(crate) fn busy_seconds() -> Result<f64> {
+    let stat = read("/proc/stat")?;
+    let ticks = (0..).map_while(|cpu| cpu_ticks(&stat, cpu)).map(|(_, busy)| busy).sum::<u64>();
+    Ok(ticks as f64 / TICKS)
+}
+
 /// A size of /proc/meminfo in bytes.
 pub(crate) fn memory_bytes(meminfo: &str, name: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -72,7 +84,7 @@ impl Machine {
                 family("cpu family"),
                 family("model\t")
             ),
-            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            cores: cores(),
             memory_gib: (memory >> 20) as f64 / 1024.0,
             kernel: read("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
         }
