@@ -24,14 +24,17 @@ impl RaftNode {
         }
         let mut leading = company.leading.lock();
         let Some(leading) = leading.as_mut() else { return HelloAnswer::NotLeader };
-        if leading.is_elsewhere(&view, main, runtime::now()) {
-            // Somebody of the same ID lives at another address, or did until a moment ago.
+        let (id, endpoint, now) = (main.id.as_str(), main.intra_control.authority(), runtime::now());
+        // Somebody of the same ID lives at another address, or of another ID at the same, or did until a moment ago. The second
+        // may be who was taken off the map there: words of it come late, and it must not be taken in again beside the other.
+        if leading.is_elsewhere(&view, main, now) || leading.is_taken(id, &endpoint, now) {
             return HelloAnswer::Wait;
         }
         let is_member = self.membership().1.contains_key(&main.id.digest());
         let settled = is_member && hello.nodes.iter().filter(|n| is_new || known(n)).all(|n| is_on(&view, n));
         let said = (hello.applied, hello.life);
-        let lease = leading.hear(main.id.as_str(), said, self.progress().last_log, settled, runtime::now());
+        let lease = leading.hear(id, said, self.progress().last_log, settled, now);
+        leading.lives_at(id, &endpoint);
         if !settled {
             self.admit(company, hello);
         }

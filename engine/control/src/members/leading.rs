@@ -34,6 +34,8 @@ pub(crate) struct Leading {
 struct Heard {
     at: Instant,
     lent_until: Option<Instant>,
+    /// Its control listener, if that is known.
+    endpoint: Option<String>,
     /// Every life of the process that may hold a lease has applied the log up to here.
     applied: u64,
     /// Which life of it was heard last, if that is known; messages of an earlier one may still come.
@@ -47,7 +49,7 @@ struct Heard {
 
 impl Heard {
     fn new(at: Instant, applied: u64, life: Option<u64>, owed: u64) -> Self {
-        Self { at, lent_until: None, applied, life, owed, lives: 0 }
+        Self { at, lent_until: None, endpoint: None, applied, life, owed, lives: 0 }
     }
 
     /// A life of the process says how far it has applied the log, which ends at `end`. One that begins stands where its last
@@ -104,6 +106,22 @@ impl Leading {
     pub(super) fn is_elsewhere(&self, view: &ClusterView, node: &Node, now: Instant) -> bool {
         let moved = view.smap.node(node.id.as_str()).is_some_and(|m| m.intra_control != node.intra_control);
         moved && self.heard.get(node.id.as_str()).is_some_and(|h| now < h.at + LEASE)
+    }
+
+    /// Whether somebody else was heard of from this listener within a lease.
+    pub(super) fn is_taken(&self, id: &str, endpoint: &str, now: Instant) -> bool {
+        self.heard.iter().any(|(other, heard)| {
+            other != id && heard.endpoint.as_deref() == Some(endpoint) && now < heard.at + LEASE
+        })
+    }
+
+    /// Notes the listener of one who was heard.
+    pub(super) fn lives_at(&mut self, id: &str, endpoint: &str) {
+        if let Some(heard) = self.heard.get_mut(id)
+            && heard.endpoint.as_deref() != Some(endpoint)
+        {
+            heard.endpoint = Some(endpoint.to_owned());
+        }
     }
 
     /// Notes a sign of a life; gives how long a lease it is answered with. `may` says whether it can have one, `end` is that
@@ -249,6 +267,22 @@ mod tests {
         // The map says that it is away since it came back: the change was on its way.
         let away = [Process { away: true, ..process("target01") }];
         assert_eq!(behind(&leading, &away, 11, now), ["target01"]);
+    }
+
+    #[test]
+    fn one_listener_is_one_process() {
+        let begin = Instant::now();
+        let mut leading = Leading::new(2, 10, begin);
+        leading.confirmed(begin);
+        leading.hear("target02", (10, 1), 10, true, begin).unwrap();
+        leading.lives_at("target02", "h:1");
+        assert!(
+            leading.is_taken("target01", "h:1", begin + LEASE / 2),
+            "a late word of who was there before"
+        );
+        assert!(!leading.is_taken("target01", "h:2", begin + LEASE / 2));
+        assert!(!leading.is_taken("target02", "h:1", begin + LEASE / 2), "its own");
+        assert!(!leading.is_taken("target01", "h:1", begin + LEASE), "it left");
     }
 
     #[test]

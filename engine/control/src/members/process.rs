@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_cluster::{Node, NodeFlags, NodeId, Smap};
+use weir_cluster::{Node, NodeFlags, NodeId, Role, Smap};
 use weir_types::limits::VOTERS_MAX;
 
 use crate::raft::types::RaftId;
@@ -25,19 +25,22 @@ impl Process {
     }
 }
 
-/// All processes of the map; those of one listener are one, gateways before targets.
+/// All processes of the map, gateways before targets. A gateway and a target of one listener are one; two of one role are not:
+/// one of them is dead, and what it has not said must not count for the other.
 pub(crate) fn processes(smap: &Smap) -> Vec<Process> {
     let mut at: BTreeMap<String, usize> = BTreeMap::new();
+    let mut has = BTreeSet::new();
     let mut found: Vec<Process> = Vec::new();
     for node in smap.gateways.values().chain(smap.targets.values()) {
         let endpoint = node.intra_control.authority();
-        match at.get(&endpoint).and_then(|i| found.get_mut(*i)) {
+        let is_first = has.insert((endpoint.clone(), node.role == Role::Target));
+        match at.get(&endpoint).filter(|_| is_first).and_then(|i| found.get_mut(*i)) {
             Some(process) => {
                 process.nodes.push(node.id.clone());
                 process.away |= !node.is_here();
             }
             None => {
-                at.insert(endpoint.clone(), found.len());
+                at.entry(endpoint.clone()).or_insert(found.len());
                 found.push(Process {
                     id: node.id.clone(),
                     endpoint,
@@ -69,7 +72,7 @@ pub(crate) fn voters(smap: &Smap, now: &BTreeSet<RaftId>, leader: RaftId) -> BTr
 
 #[cfg(test)]
 mod tests {
-    use weir_cluster::{ClusterUuid, NetInfo, Role};
+    use weir_cluster::{ClusterUuid, NetInfo};
 
     use super::*;
 
@@ -84,6 +87,15 @@ mod tests {
             smap.put(node(&format!("gateway{i}"), Role::Gateway, i as u16));
         }
         smap
+    }
+
+    #[test]
+    fn two_targets_of_one_listener_are_two_processes() {
+        let mut smap = map(1);
+        smap.put(node("target01", Role::Target, 9));
+        smap.put(node("target02", Role::Target, 9));
+        let found: Vec<_> = processes(&smap).into_iter().map(|p| p.id.to_string()).collect();
+        assert_eq!(found, ["gateway0", "target01", "target02"]);
     }
 
     #[test]
