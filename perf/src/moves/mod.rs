@@ -128,15 +128,14 @@ fn shown(common: &Common, args: &MovesArgs, show: Show) -> Result<Shown> {
     let rig = Rig::start(common, args, show)?;
     rig.write_set()?;
     let (begin, used) = (Instant::now(), machine::busy_seconds()?);
-    let (reads, steps) = std::thread::scope(|scope| {
+    let (reads, (steps, led_again)) = std::thread::scope(|scope| {
         let (load, watch) = rig.reads();
         let reads = scope.spawn(move || load.run(&watch));
-        let steps = Steps { rig: &rig, args, begin, done: Vec::new(), led_again: None }.of(show);
+        let steps = Steps { rig: &rig, args, begin, done: Vec::new() }.of(show);
         let reads = reads.join().map_err(|_| PerfError::Refused("the loader's thread panicked".into()))?;
         Ok::<_, PerfError>((reads?.outcome, steps?))
     })?;
     let busy = (machine::busy_seconds()? - used) / (begin.elapsed().as_secs_f64() * machine::cores() as f64);
-    let (steps, led_again) = steps;
     let mut checked = vec![(SET.to_owned(), rig.check(SET)?)];
     if show == Show::Rebalance {
         checked.push((COPY.to_owned(), rig.check(COPY)?));
@@ -155,13 +154,12 @@ struct Steps<'r> {
     args: &'r MovesArgs,
     begin: Instant,
     done: Vec<Step>,
-    led_again: Option<f64>,
 }
 
 impl Steps<'_> {
     /// What happened, and after how many seconds another gateway led.
     fn of(mut self, show: Show) -> Result<(Vec<Step>, Option<f64>)> {
-        let all = self.args.disks();
+        let (all, mut led_again) = (self.args.disks(), None);
         match show {
             Show::Rebalance => {
                 self.step("copy of the bucket", all, |rig| rig.copy())?;
@@ -175,14 +173,13 @@ impl Steps<'_> {
                 self.step("it is taken in again", all, |rig| rig.attach(&target, &disk))?;
             }
             Show::Loss => {
-                let (leader, mut led_again) = (self.rig.leader()?, None);
+                let leader = self.rig.leader()?;
                 let mut killed = None;
                 self.step("the leader is killed", all, |rig| {
                     killed = Some(rig.kill(&leader)?);
                     led_again = Some(rig.led_again(&leader)?.as_secs_f64());
                     settle()
                 })?;
-                self.led_again = led_again;
                 self.step("it is started again", all, |rig| rig.start_again(killed.as_ref()))?;
                 let target = self.rig.a_target_url()?;
                 self.step("a target is killed", all - self.args.mountpaths, |rig| {
@@ -192,7 +189,7 @@ impl Steps<'_> {
                 self.step("it is started again", all, |rig| rig.start_again(killed.as_ref()))?;
             }
         }
-        Ok((self.done, self.led_again))
+        Ok((self.done, led_again))
     }
 
     fn step(&mut self, what: &str, disks: usize, act: impl FnOnce(&Rig<'_>) -> Result<Moved>) -> Result<()> {
