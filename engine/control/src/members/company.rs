@@ -22,6 +22,8 @@ pub(crate) struct Company {
     pub(super) life: u64,
     /// Whether it has never been on the map.
     pub(super) fresh: AtomicBool,
+    /// What the leader challenged it with while it was new.
+    pub(super) nonce: Mutex<Option<u64>>,
     /// While it leads.
     pub(crate) leading: Mutex<Option<Leading>>,
     /// Processes that are being taken in.
@@ -45,6 +47,7 @@ impl Company {
             nodes,
             life: u64::from_le_bytes(runtime::random()),
             fresh: AtomicBool::new(fresh),
+            nonce: Mutex::default(),
             leading: Mutex::default(),
             admitting: Mutex::default(),
             adding: tokio::sync::Mutex::default(),

@@ -32,6 +32,10 @@ impl RaftNode {
         }
         let is_member = self.membership().1.contains_key(&main.id.digest());
         let settled = is_member && hello.nodes.iter().filter(|n| is_new || known(n)).all(|n| is_on(&view, n));
+        // A word of who was new once may come after it was taken off the map, and while its lease of then runs.
+        if let Some(nonce) = leading.challenge(id, hello.fresh && !settled, hello.nonce) {
+            return HelloAnswer::Challenge { nonce };
+        }
         let said = (hello.applied, hello.life);
         let lease = leading.hear(id, said, self.progress().last_log, settled, now);
         leading.lives_at(id, &endpoint);

@@ -59,6 +59,7 @@ impl RaftNode {
             fresh: company.fresh.load(Ordering::Relaxed),
             applied: self.progress().applied,
             life: company.life,
+            nonce: *company.nonce.lock(),
         };
         let asked = runtime::now();
         let answer = company.peers.call(&endpoint, &to, &PeerCall::Hello(Box::new(hello)), ANSWER_MAX).await;
@@ -70,6 +71,7 @@ impl RaftNode {
                 company.lent.notify_waiters();
                 self.note_membership(company).await;
             }
+            Ok(PeerAnswer::Hello(HelloAnswer::Challenge { nonce })) => *company.nonce.lock() = Some(nonce),
             // The leader, and it knows us: it needs a moment.
             Ok(PeerAnswer::Hello(HelloAnswer::Wait)) => {}
             Ok(PeerAnswer::Hello(HelloAnswer::Removed)) => {

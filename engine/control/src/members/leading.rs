@@ -5,7 +5,7 @@ use weir_cluster::{ClusterView, Node};
 use weir_types::limits::LEASE_MILLIS;
 
 use super::process::Process;
-use crate::runtime::{Bug, planted};
+use crate::runtime::{self, Bug, planted};
 
 /// How long a lease lasts.
 pub(super) const LEASE: Duration = Duration::from_millis(LEASE_MILLIS);
@@ -13,6 +13,8 @@ pub(super) const LEASE: Duration = Duration::from_millis(LEASE_MILLIS);
 pub(super) const AWAY_AFTER: Duration = Duration::from_millis(LEASE_MILLIS + 2000);
 /// For how long a majority's word stands for leadership: less than a voter of it waits before it votes for another.
 const CLAIM: Duration = Duration::from_millis(1000);
+/// How many may be about to join at once; beyond, all are challenged anew.
+const CHALLENGED_MAX: usize = 1024;
 
 /// What the leader of one term knows of the others. It forgets everything when it does not lead any more.
 ///
@@ -26,6 +28,8 @@ pub(crate) struct Leading {
     /// When a majority was last asked that then confirmed the leadership.
     quorum_at: Option<Instant>,
     heard: BTreeMap<String, Heard>,
+    /// With what those were challenged that are new, until they are on the map.
+    challenged: BTreeMap<String, u64>,
     /// Leadership is on its way to another: nothing new is begun.
     pub(crate) handing_over: bool,
 }
@@ -83,6 +87,7 @@ impl Leading {
             answered: last_log,
             quorum_at: None,
             heard: BTreeMap::new(),
+            challenged: BTreeMap::new(),
             handing_over: false,
         }
     }
@@ -122,6 +127,21 @@ impl Leading {
         {
             heard.endpoint = Some(endpoint.to_owned());
         }
+    }
+
+    /// What a process has to say first that `is_new` to the map, unless that is what it `said`: it speaks now, then. Who is not
+    /// new is challenged anew when it is the next time.
+    pub(super) fn challenge(&mut self, id: &str, is_new: bool, said: Option<u64>) -> Option<u64> {
+        if !is_new {
+            self.challenged.remove(id);
+            return None;
+        }
+        if self.challenged.len() >= CHALLENGED_MAX && !self.challenged.contains_key(id) {
+            self.challenged.clear();
+        }
+        let by_chance = || u64::from_le_bytes(runtime::random());
+        let nonce = *self.challenged.entry(id.to_owned()).or_insert_with(by_chance);
+        (said != Some(nonce)).then_some(nonce)
     }
 
     /// Notes a sign of a life; gives how long a lease it is answered with. `may` says whether it can have one, `end` is that
@@ -283,6 +303,24 @@ mod tests {
         assert!(!leading.is_taken("target01", "h:2", begin + LEASE / 2));
         assert!(!leading.is_taken("target02", "h:1", begin + LEASE / 2), "its own");
         assert!(!leading.is_taken("target01", "h:1", begin + LEASE), "it left");
+    }
+
+    #[test]
+    fn a_word_from_the_past_takes_nobody_in() {
+        let mut leading = Leading::new(2, 10, Instant::now());
+        let nonce = leading.challenge("target01", true, None).unwrap();
+        assert_eq!(leading.challenge("target01", true, None), Some(nonce), "sent twice");
+        assert_eq!(leading.challenge("target01", true, Some(nonce)), None);
+        assert_eq!(leading.challenge("target01", true, Some(nonce)), None, "it is not on the map yet");
+        assert_eq!(leading.challenge("target01", false, Some(nonce)), None);
+        // It was removed, and what it said then comes again.
+        let again = leading.challenge("target01", true, Some(nonce)).unwrap();
+        assert_ne!(again, nonce);
+        assert_eq!(leading.challenge("target01", true, None), Some(again));
+        for other in 0..2 * CHALLENGED_MAX {
+            leading.challenge(&format!("other{other}"), true, None).unwrap();
+        }
+        assert!(leading.challenged.len() <= CHALLENGED_MAX);
     }
 
     #[test]

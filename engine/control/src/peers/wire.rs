@@ -184,6 +184,8 @@ pub(crate) struct Hello {
     pub(crate) applied: u64,
     /// Chosen by chance at its start: another one may have applied less.
     pub(crate) life: u64,
+    /// What the leader last challenged it with.
+    pub(crate) nonce: Option<u64>,
 }
 
 /// What the leader says to it.
@@ -193,6 +195,11 @@ pub(crate) enum HelloAnswer {
     Lease {
         /// Milliseconds.
         millis: u64,
+    },
+    /// It is new to the leader: it is to say so again with this, which who speaks from the past cannot.
+    Challenge {
+        /// Chosen by chance.
+        nonce: u64,
     },
     /// It is being taken in, or has to catch up first, or the leader is not sure of its majority.
     Wait,

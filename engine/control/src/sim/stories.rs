@@ -27,6 +27,11 @@ pub(super) fn run_forgotten_vote(seed: u64) -> Result<Outcome, Wrong> {
     story(seed, |world| Cluster::of(world, 3, 1), Cluster::forgotten_vote)
 }
 
+/// One that is heard again while the map's word that it is away is being agreed on.
+pub(super) fn run_back_while_marked_away(seed: u64) -> Result<Outcome, Wrong> {
+    story(seed, |world| Cluster::of(world, 3, 1), Cluster::back_while_marked_away)
+}
+
 impl Cluster {
     /// A gateway hears everybody and is not heard, so that it is away; then the leader dies, and it may follow.
     fn mute_then_leading(&mut self) -> Result<(), Wrong> {
@@ -102,6 +107,43 @@ impl Cluster {
         }
         self.world.net.heal();
         self.pass(Duration::from_secs(6))?;
+        self.rest()
+    }
+
+    /// A target is not heard until the leader has the others agree that it is away. At this moment it is heard, may be lent a
+    /// lease, and is cut off. Then something changes.
+    fn back_while_marked_away(&mut self) -> Result<(), Wrong> {
+        self.start_all();
+        self.rest()?;
+        // Until all gateways vote.
+        self.pass(Duration::from_secs(3))?;
+        let now = self.world.now();
+        let (target, all) = (self.gateways, self.len());
+        let leads = |(_, raft): &(Place, RaftNode)| raft.would_lead(now);
+        let leader = self.rafts().into_iter().find(leads).ok_or("nobody leads")?.1;
+        let own = self.rafts().swap_remove(target).1;
+        self.world.net.slow(Duration::from_millis(120));
+        let agreed = leader.progress().last_log;
+        (0..all).for_each(|other| self.world.net.cut(target, other));
+        while leader.progress().last_log == agreed {
+            self.step()?;
+        }
+        self.world.net.heal();
+        let (marked, until) = (leader.progress().last_log, self.world.elapsed() + Duration::from_secs(1));
+        while !own.lease().holds(self.world.now()) && self.world.elapsed() < until {
+            self.step()?;
+        }
+        (0..all).for_each(|other| self.world.net.cut(target, other));
+        (0..all).for_each(|other| self.world.net.cut(other, target));
+        while leader.progress().applied < marked {
+            self.step()?;
+        }
+        for _ in 0..5 {
+            self.ask();
+        }
+        self.pass(Duration::from_secs(4))?;
+        self.world.net.heal();
+        self.world.net.slow(Duration::ZERO);
         self.rest()
     }
 

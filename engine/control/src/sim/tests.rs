@@ -6,12 +6,14 @@ use std::thread;
 use parking_lot::Mutex;
 
 use super::cluster::{Outcome, run};
-use super::stories::{run_forgotten_vote, run_mute_then_leading, run_pass_on};
+use super::stories::{run_back_while_marked_away, run_forgotten_vote, run_mute_then_leading, run_pass_on};
 use super::{Wrong, plant};
 use crate::runtime::Bug;
 
 /// Seeds that run with the tests; `cargo xtask simulate` asks for more by `WEIR_SIMULATE_SEEDS` and `WEIR_SIMULATE_FROM`.
 const SEEDS: u64 = 200;
+/// Seeds of a story.
+const STORY_SEEDS: u64 = 20;
 /// Seeds within which a planted bug must show.
 const BUG_SEEDS: u64 = 1000;
 
@@ -52,9 +54,11 @@ fn nothing_answered_is_lost_and_nobody_leads_beside_another() {
     let (from, count) = (number("WEIR_SIMULATE_FROM", 1), number("WEIR_SIMULATE_SEEDS", SEEDS));
     let sum = run_all(from, count, None).unwrap_or_else(|(_, wrong)| panic!("{wrong}"));
     println!("{count} seeds: {sum:?}");
-    // A run in which next to nothing was answered says nothing.
-    assert!(sum.answered * 3 > sum.asked, "{sum:?}");
-    assert!(sum.served * 3 > sum.requests && sum.rebalances > count, "{sum:?}");
+    // Runs in which next to nothing was answered say nothing; of a few it may be so.
+    if count >= SEEDS {
+        assert!(sum.answered * 3 > sum.asked, "{sum:?}");
+        assert!(sum.served * 3 > sum.requests && sum.rebalances > count, "{sum:?}");
+    }
 }
 
 #[test]
@@ -66,14 +70,14 @@ fn a_leader_that_was_away_is_back_on_the_map() {
 
 #[test]
 fn leadership_passes_by_command_over_a_slow_network() {
-    for seed in 1..=20 {
+    for seed in 1..=STORY_SEEDS {
         run_pass_on(seed).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
 }
 
 #[test]
 fn a_vote_is_kept_over_a_loss_of_power() {
-    for seed in 1..=20 {
+    for seed in 1..=STORY_SEEDS {
         run_forgotten_vote(seed).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
 }
@@ -83,8 +87,24 @@ fn a_vote_is_kept_over_a_loss_of_power() {
 #[expect(clippy::print_stdout, reason = "by which seed, and how, is told")]
 fn finds_a_vote_that_is_not_synced() {
     plant(Some(Bug::VoteNotSynced));
-    let wrong = (1..=20).find_map(|seed| run_forgotten_vote(seed).err());
+    let wrong = (1..=STORY_SEEDS).find_map(|seed| run_forgotten_vote(seed).err());
     println!("VoteNotSynced: {}", wrong.expect("the planted bug is not found"));
+}
+
+#[test]
+fn who_is_back_while_it_is_marked_away_is_waited_for() {
+    for seed in 1..=STORY_SEEDS {
+        run_back_while_marked_away(seed).unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
+}
+
+/// Chance takes thousands of seeds for it.
+#[test]
+#[expect(clippy::print_stdout, reason = "by which seed, and how, is told")]
+fn finds_that_who_is_away_may_hold_a_lease() {
+    plant(Some(Bug::AwayHasNoLease));
+    let wrong = (1..=STORY_SEEDS).find_map(|seed| run_back_while_marked_away(seed).err());
+    println!("AwayHasNoLease: {}", wrong.expect("the planted bug is not found"));
 }
 
 #[test]
@@ -96,17 +116,17 @@ fn the_same_seed_gives_the_same_trace() {
 }
 
 #[expect(clippy::print_stdout, reason = "by which seed, and how, is told")]
-fn finds(bug: Bug, from: u64) {
-    let (_, wrong) = run_all(from, BUG_SEEDS, Some(bug)).expect_err("the planted bug is not found");
+fn finds(bug: Bug) {
+    let (_, wrong) = run_all(1, BUG_SEEDS, Some(bug)).expect_err("the planted bug is not found");
     println!("{bug:?}: {wrong}");
 }
 
-/// Each by its own test: they run beside each other. What shows late is looked for from shortly before on.
+/// Each by its own test: they run beside each other.
 macro_rules! planted {
-    ($($test:ident $bug:ident $(from $from:literal)?,)*) => {$(
+    ($($test:ident $bug:ident,)*) => {$(
         #[test]
         fn $test() {
-            finds(Bug::$bug, [$($from,)? 1][0]);
+            finds(Bug::$bug);
         }
     )*};
 }
@@ -118,7 +138,6 @@ planted! {
     finds_a_lease_without_a_majority LeaseUnconfirmed,
     finds_a_claim_that_never_ends ClaimForEver,
     finds_an_answer_before_everybody_has_it AnsweredWhenAgreed,
-    finds_that_who_is_away_may_hold_a_lease AwayHasNoLease from 880,
     finds_a_target_that_has_not_looked_for_what_it_holds NothingLookedFor,
     finds_that_who_is_away_may_hold_objects AwayHoldsNothing,
     finds_a_return_with_old_objects RemovedIsTakenIn,
