@@ -86,8 +86,12 @@ pub(crate) async fn drop_idle_appends(
         let idle = walker.call(disk, move |volume| async move { idle_appends(&volume, &of, since_ns).await });
         for append in idle.await.map_err(commit_error)?? {
             tracing::info!(%bucket, name = %append.name, upload = append.upload, "an append without a flush is dropped");
-            let change =
-                Change::DropUpload { bucket: bucket.clone(), name: append.name, upload: append.upload };
+            let change = Change::DropUpload {
+                bucket: bucket.clone(),
+                name: append.name,
+                upload: append.upload,
+                map_version: None,
+            };
             match disk.commits.change(change).await {
                 Ok(_) => dropped.push(append.bytes),
                 Err(CommitError::Store(StoreError::NoSuchUpload { .. })) => {}

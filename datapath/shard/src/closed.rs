@@ -62,10 +62,7 @@ impl Closed {
         let refusal = |change: &Change<F>| match is_clients(change) {
             true if !has_lease => Some(StoreError::NoLease),
             true if !is_owners(&view, change) => Some(StoreError::NotOwner),
-            // Who took the object is not its owner any more, and has it removed there: this is the one that stays.
-            false if matches!(change, Change::Release { .. }) && is_owners(&view, change) => {
-                Some(StoreError::NotOwner)
-            }
+            false if is_taken_back(&view, change) => Some(StoreError::NotOwner),
             _ => refusal(&view, change),
         };
         admitted(batch, refusal)
@@ -182,6 +179,18 @@ fn is_owners<F>(view: &ClusterView, change: &Change<F>) -> bool {
     view.smap.targets.len() <= 1 || name.is_none_or(|name| view.is_own(bucket, name.as_str()))
 }
 
+/// Whether the change removes what another target has taken, and that target may have been made to give it up since: because it
+/// is this target's by now, or the owners have changed. What is here may be all there is.
+fn is_taken_back<F>(view: &ClusterView, change: &Change<F>) -> bool {
+    let taken_by = match change {
+        Change::Release { map_version, .. } => Some(*map_version),
+        Change::DropUpload { map_version, .. } => *map_version,
+        _ => None,
+    };
+    let changed = |taken_by| view.moving.as_ref().is_some_and(|moving| moving.version > taken_by);
+    taken_by.is_some_and(|version| is_owners(view, change) || changed(version))
+}
+
 /// Why the change makes nothing in its bucket. A copy of a remote object is no client's only one: flights end by
 /// themselves when their bucket's data is removed.
 fn refusal<F>(view: &ClusterView, change: &Change<F>) -> Option<StoreError> {
@@ -203,4 +212,72 @@ fn refusal<F>(view: &ClusterView, change: &Change<F>) -> Option<StoreError> {
     let error = makes.then(|| view.bmd.takes_objects(bucket).err()).flatten()?;
     let removing = matches!(error, ClusterError::BucketBeingRemoved(_));
     Some(StoreError::BucketClosed { bucket: bucket.clone(), removing })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use weir_cluster::{Bmd, ClusterUuid, Me, Moving, NetInfo, Node, NodeId, Role, Smap};
+    use weir_store::CommitId;
+    use weir_types::{Bucket, BucketName, ObjectName, Provider};
+
+    use super::*;
+
+    fn id(id: &str) -> NodeId {
+        NodeId::new(id).unwrap()
+    }
+
+    fn node(role: Role, name: &str) -> Node {
+        Node::new(id(name), role, NetInfo::new("h", 1))
+    }
+
+    /// What the second of two targets knows, where the owners changed last with this version of the map.
+    fn view(changed: Option<u64>) -> ClusterView {
+        let uuid = ClusterUuid::new("Yx3l2Jk9p").unwrap();
+        let mut smap = Smap::new(uuid.clone(), 1, node(Role::Gateway, "gateway0"));
+        ["target01", "target02"].into_iter().for_each(|id| smap.put(node(Role::Target, id)));
+        let all: BTreeSet<NodeId> = smap.targets.keys().cloned().collect();
+        let moving = changed.and_then(|version| Moving::begin(None, version, all.clone(), all));
+        ClusterView {
+            index: 9,
+            smap: Arc::new(smap),
+            bmd: Arc::new(Bmd::new(uuid)),
+            config: Arc::default(),
+            config_version: 1,
+            config_updated_ns: 1,
+            jobs: Arc::default(),
+            moving: moving.map(Arc::new),
+            me: Arc::new(Me { gateway: None, target: Some(id("target02")) }),
+        }
+    }
+
+    #[test]
+    fn what_another_took_goes_until_the_owners_change_again() {
+        let bucket = Bucket::global(Provider::Ais, BucketName::new("b").unwrap());
+        let commit = CommitId { map_version: 3, sequence: 1 };
+        let name = |is_own| {
+            let mut names = (0..).map(|n| format!("o{n}"));
+            ObjectName::new(&names.find(|n| view(None).is_own(&bucket, n) == is_own).unwrap()).unwrap()
+        };
+        let refused = |changed, is_own, map_version| {
+            let (bucket, name, upload) = (bucket.clone(), name(is_own), "u".to_owned());
+            let release =
+                Change::<()>::Release { bucket: bucket.clone(), name: name.clone(), commit, map_version };
+            let drop = Change::<()>::DropUpload { bucket, name, upload, map_version: Some(map_version) };
+            let refused = [release, drop].map(|change| is_taken_back(&view(changed), &change));
+            assert_eq!(refused[0], refused[1]);
+            refused[0]
+        };
+        assert!(!refused(None, false, 7) && !refused(Some(7), false, 7) && !refused(Some(7), false, 8));
+        assert!(refused(Some(8), false, 7), "it may have been taken from there since, and be only here");
+        assert!(refused(None, true, 7) && refused(Some(7), true, 7), "this target owns it");
+        let moved_here = Change::<()>::DropUpload {
+            bucket: bucket.clone(),
+            name: name(true),
+            upload: "u".into(),
+            map_version: None,
+        };
+        assert!(!is_taken_back(&view(Some(8)), &moved_here), "from one mountpath to another");
+    }
 }

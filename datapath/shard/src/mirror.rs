@@ -120,7 +120,7 @@ pub(crate) async fn change(
         Change::Put(put) if first_alone => all.put_first(*put, now_ns()).await,
         Change::Put(put) => all.put(*put, now_ns()).await,
         Change::Delete { terms, durability, .. } => all.delete(terms, durability, now_ns()).await,
-        Change::Release { commit, .. } => all.release(commit, now_ns()).await,
+        Change::Release { commit, map_version, .. } => all.release(commit, map_version, now_ns()).await,
         Change::SetCustom { change, terms, durability, .. } => {
             all.set_custom(change, terms, durability, now_ns()).await
         }

@@ -89,8 +89,13 @@ impl Request<'_> {
 
     /// Whether an owner asks that knows an earlier map than this node: the object may be at an owner it does not know of.
     pub(crate) fn asker_is_behind(&self) -> bool {
-        let version = self.head.header(MAP_HEADER).and_then(|version| version.parse::<u64>().ok());
-        self.held().is_some() && version.is_none_or(|v| v < self.shard.shared.view.load().smap.version)
+        let now = || self.shard.shared.view.load().smap.version;
+        self.held().is_some() && self.asker_map().is_none_or(|version| version < now())
+    }
+
+    /// The version of the map that an owner knows that asks.
+    pub(crate) fn asker_map(&self) -> Option<u64> {
+        self.head.header(MAP_HEADER)?.parse().ok()
     }
 
     /// Whether what is not here may be elsewhere: it may have moved away since the place was made, or the asker asks the wrong

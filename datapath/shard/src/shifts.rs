@@ -399,7 +399,12 @@ async fn upload(
             _ => drop(object),
         }
     }
-    let gone = Change::DropUpload { bucket: bucket.clone(), name: name.clone(), upload: id.to_owned() };
+    let gone = Change::DropUpload {
+        bucket: bucket.clone(),
+        name: name.clone(),
+        upload: id.to_owned(),
+        map_version: None,
+    };
     match from.disk.commits.change(gone).await {
         Err(CommitError::Store(StoreError::NoSuchUpload { .. })) => Ok(()),
         done => done.map(drop),

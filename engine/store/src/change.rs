@@ -271,6 +271,8 @@ pub enum Change<F> {
         name: ObjectName,
         /// Which change made what the owner has.
         commit: CommitId,
+        /// By which version of the map it is the owner. It may have given the object up since the owners changed again.
+        map_version: u64,
     },
     /// Removes everything this mountpath holds of a bucket, durably; nothing to remove is no error.
     DestroyBucket {
@@ -330,7 +332,7 @@ pub enum Change<F> {
         /// What the removal must survive.
         durability: Durability,
     },
-    /// Drops an upload that is on another mountpath now.
+    /// Drops an upload that is elsewhere now.
     DropUpload {
         /// Bucket of the upload.
         bucket: Bucket,
@@ -338,6 +340,9 @@ pub enum Change<F> {
         name: ObjectName,
         /// ID of the upload.
         upload: String,
+        /// By which version of the map the target that has it owns its name; `None`: another mountpath of this one has it, or
+        /// nobody is to.
+        map_version: Option<u64>,
     },
     /// Asks for the lead of a cold read.
     ColdBegin {

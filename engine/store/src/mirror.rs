@@ -213,13 +213,18 @@ impl<H> Copies<'_, H> {
     }
 
     /// Removes all copies of an object of this commit, which another node has by now: no client's removal.
-    pub async fn release<D: Disk>(&self, commit: CommitId, now_ns: u64) -> Result<Outcome<D::File>, H::Error>
+    pub async fn release<D: Disk>(
+        &self,
+        commit: CommitId,
+        map_version: u64,
+        now_ns: u64,
+    ) -> Result<Outcome<D::File>, H::Error>
     where
         H: CopyHolder<D>,
     {
         let release = |commit| {
             let (bucket, name) = (self.bucket.clone(), self.name.clone());
-            Change::Release { bucket, name, commit }
+            Change::Release { bucket, name, commit, map_version }
         };
         let terms = Terms { if_commit: Some(commit), ..Terms::default() };
         // An older copy goes as well.

@@ -350,7 +350,8 @@ fn an_object_that_moves_keeps_its_commit() {
         let change = moved(&n, 6);
         committed(n.one(change)).unwrap();
         // It goes only if it is what its owner has.
-        let release = |commit| Change::Release { bucket: bucket("b"), name: name("o"), commit };
+        let release =
+            |commit| Change::Release { bucket: bucket("b"), name: name("o"), commit, map_version: 1 };
         assert!(matches!(n.one(release(commit(4))), Err(StoreError::Precondition { .. })));
         let own = n.put("b", "o", b"own").unwrap().record;
         assert!(own.commit > commit(6) && own.version == 6);

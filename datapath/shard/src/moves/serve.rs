@@ -48,11 +48,7 @@ async fn held_object(request: &Request<'_>, conn: &Conn, held: &str) -> Result<D
     };
     let Ok(permit) = grant.require(Access::ALL, &bucket) else { return Ok(Done::Is(403)) };
     let place = shard.place_under(shard.view(), &bucket, &object, permit)?;
-    #[cfg(debug_assertions)]
-    let heeds = !crate::planted::takes_stale_maps();
-    #[cfg(not(debug_assertions))]
-    let heeds = true;
-    if heeds && place.is_own() {
+    if heeds_maps() && place.is_own() {
         // The asker knows an earlier map.
         return Err(Failure::Behind);
     }
@@ -75,7 +71,9 @@ async fn held_object(request: &Request<'_>, conn: &Conn, held: &str) -> Result<D
             let answer = Answer::new(200).header(RECORD_HEADER, record_text(&record));
             Ok(Done::Sent(request.answer(conn, Op::Control, answer).await?))
         }
-        (Method::Delete, Some(commit)) => release(shard, &place, commit).await.map(Done::Is),
+        (Method::Delete, Some(commit)) => {
+            release(shard, &place, commit, version_of(request)).await.map(Done::Is)
+        }
         _ => Ok(Done::Is(400)),
     }
 }
@@ -114,9 +112,29 @@ async fn give(request: &Request<'_>, conn: &Conn, place: &Place) -> Result<Handl
     }
 }
 
+/// Whether it matters by which map somebody asks.
+fn heeds_maps() -> bool {
+    #[cfg(debug_assertions)]
+    let heeds = !crate::planted::takes_stale_maps();
+    #[cfg(not(debug_assertions))]
+    let heeds = true;
+    heeds
+}
+
+/// By which version of the map the asker is the owner.
+pub(super) fn version_of(request: &Request<'_>) -> u64 {
+    if heeds_maps() { request.asker_map().unwrap_or(0) } else { u64::MAX }
+}
+
 /// Removes what its owner has.
-async fn release(shard: &Rc<Shard>, place: &Place, commit: CommitId) -> Result<u16, Failure> {
-    let change = Change::Release { bucket: place.bucket.clone(), name: place.name.clone(), commit };
+async fn release(
+    shard: &Rc<Shard>,
+    place: &Place,
+    commit: CommitId,
+    map_version: u64,
+) -> Result<u16, Failure> {
+    let (bucket, name) = (place.bucket.clone(), place.name.clone());
+    let change = Change::Release { bucket, name, commit, map_version };
     match place.change(shard, change).await.map_err(Failure::from) {
         Ok(_) => Ok(200),
         // Another commit than the owner has: it was not this that it took.

@@ -123,6 +123,7 @@ pub(super) async fn serve(
                 bucket: place.bucket.clone(),
                 name: place.name.clone(),
                 upload: id.to_owned(),
+                map_version: Some(super::serve::version_of(request)),
             };
             match place.change(shard, change).await {
                 Ok(_) | Err(CommitError::Store(StoreError::NoSuchUpload { .. })) => {}

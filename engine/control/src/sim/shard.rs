@@ -85,7 +85,8 @@ enum Change {
     Put(u64),
     Move(Object),
     Delete,
-    Release(CommitId),
+    /// With the version of the map by which another owns it.
+    Release(CommitId, u64),
 }
 
 /// One life of it.
@@ -286,9 +287,9 @@ impl Shard {
     async fn commit(&self, key: &Key, change: Change) -> Result<u64, Failed> {
         let mut turn = self.committer.lock().await;
         let view = self.view()?;
-        if matches!(change, Change::Release(_)) {
-            // This is the one that stays.
-            if is_own(&view, key) {
+        if let Change::Release(_, version) = change {
+            // This may be the one that stays.
+            if is_own(&view, key) || view.moving.as_ref().is_some_and(|moving| moving.version > version) {
                 return Err(StoreError::NotOwner.into());
             }
         } else {
@@ -304,8 +305,8 @@ impl Shard {
         }
         let present = self.disks.object(key);
         match (change, present) {
-            (Change::Delete | Change::Release(_), None) => return Err(Failed::NotThere),
-            (Change::Release(commit), Some(present)) if present.commit != commit => {
+            (Change::Delete | Change::Release(..), None) => return Err(Failed::NotThere),
+            (Change::Release(commit, _), Some(present)) if present.commit != commit => {
                 return Err(Failed::Later("another commit is there".into()));
             }
             (Change::Move(moved), Some(present))
@@ -335,7 +336,7 @@ impl Shard {
                 self.history.committed(key, None);
                 present.map_or(0, |object| object.write)
             }
-            Change::Release(_) => {
+            Change::Release(..) => {
                 self.disks.remove(key);
                 self.history.moved(key, None);
                 present.map_or(0, |object| object.write)
@@ -393,7 +394,7 @@ impl Shard {
                 }
                 What::Release(commit) => {
                     self.settle().await;
-                    match self.change(&view, key, Change::Release(commit)).await {
+                    match self.change(&view, key, Change::Release(commit, question.version)).await {
                         Ok(_) | Err(Failed::NotThere) => return Ok(Answer::Held(None)),
                         Err(Failed::Later(later)) => return Err(later),
                         Err(Failed::Outdated) => return Err("a removal was refused".into()),

@@ -235,7 +235,7 @@ impl<D: Disk> Committer<D> {
             Change::Evict { bucket, name } => {
                 self.plan_tombstone((bucket, name), &Terms::default(), false, false, earlier).await
             }
-            Change::Release { bucket, name, commit } => {
+            Change::Release { bucket, name, commit, .. } => {
                 let terms = Terms { if_commit: Some(commit), ..Terms::default() };
                 self.plan_tombstone((bucket, name), &terms, true, alone, earlier).await
             }

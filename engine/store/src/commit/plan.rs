@@ -59,7 +59,7 @@ impl<D: Disk> Committer<D> {
             Change::Evict { bucket, name } => {
                 self.plan_delete(bucket, name, &Terms::default(), false, true).await
             }
-            Change::Release { bucket, name, commit } => {
+            Change::Release { bucket, name, commit, .. } => {
                 let terms = Terms { if_commit: Some(commit), ..Terms::default() };
                 self.plan_delete(bucket, name, &terms, true, together.is_some()).await
             }
@@ -96,7 +96,9 @@ impl<D: Disk> Committer<D> {
             Change::AbortUpload { bucket, name, upload, durability } => {
                 self.plan_abort(bucket, name, &upload, durable(durability)).await
             }
-            Change::DropUpload { bucket, name, upload } => self.plan_abort(bucket, name, &upload, true).await,
+            Change::DropUpload { bucket, name, upload, .. } => {
+                self.plan_abort(bucket, name, &upload, true).await
+            }
             Change::ColdBegin { bucket, name } => self.plan_cold(bucket, name).await,
         }
     }
