@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_cluster::{ClusterView, Done, JobId, Moving, Node, NodeFlags, NodeId, Smap};
+use weir_cluster::{ClusterView, Done, JobId, JobOrder, Moving, Node, NodeFlags, NodeId, Smap};
 
 use super::command::Refused;
 use crate::runtime::{Bug, planted};
@@ -71,6 +71,19 @@ pub(super) fn rebalancing(view: &ClusterView, version: u64) -> Result<Vec<NodeId
     Ok(moving.holders().iter().cloned().collect())
 }
 
+/// Before a job about objects begins: the rebalance does that the leader would begin next. So the job is one of after the owners
+/// changed, and waits until objects are at rest, rather than of before.
+pub(super) fn begin_due(view: &mut ClusterView, now_ns: u64) -> Result<(), Refused> {
+    let Some(moving) = view.moving.clone() else { return Ok(()) };
+    if view.jobs.rebalances_to(moving.version).next().is_some() {
+        return Ok(());
+    }
+    let (id, order) = (view.jobs.next_rebalance()?, JobOrder::Rebalance { version: moving.version });
+    let holders = moving.holders().iter().cloned().collect();
+    Arc::make_mut(&mut view.jobs).start(id, order, now_ns, holders);
+    Ok(())
+}
+
 /// Expects that somebody is left to take objects, before a target stops owning names.
 pub(super) fn expect_others(view: &ClusterView, node: &NodeId, set: NodeFlags) -> Result<(), Refused> {
     let rests = set.any(NodeFlags::MAINTENANCE.with(NodeFlags::DECOMMISSION));
@@ -95,7 +108,7 @@ fn owners(smap: &Smap) -> BTreeSet<NodeId> {
 
 #[cfg(test)]
 mod tests {
-    use weir_cluster::{BucketPropsPatch, ClusterUuid, JobOrder, NetInfo, Role};
+    use weir_cluster::{BucketPropsPatch, ClusterUuid, NetInfo, Role, Selection};
     use weir_types::{Bucket, BucketName, Provider};
 
     use super::super::command::Command;
@@ -190,7 +203,6 @@ mod tests {
 
     #[test]
     fn a_job_of_nobody_is_refused() {
-        use weir_cluster::Selection;
         let mut world = World::new(1);
         world.flags(1, NodeFlags::MAINTENANCE, NodeFlags::default());
         world.bucket();
@@ -200,6 +212,24 @@ mod tests {
         let start = Command::StartJob { id: JobId::new("job000001").unwrap(), order, now_ns: 5 };
         assert!(matches!(world.0.apply(100, start), Err(Refused::Invalid(_))));
         assert!(world.view().jobs.get("job000001").is_none());
+    }
+
+    #[test]
+    fn a_job_that_begins_before_the_rebalance_is_of_after_the_change() {
+        let mut world = World::new(2);
+        world.bucket();
+        world.join(3);
+        let bucket = Bucket::global(Provider::Ais, BucketName::new("b").unwrap());
+        let order = JobOrder::RemoveObjects { bucket, bid: 1, selection: Selection::Prefix(String::new()) };
+        for id in ["job000001", "job000002"] {
+            let (id, order) = (JobId::new(id).unwrap(), Box::new(order.clone()));
+            world.apply(Command::StartJob { id, order, now_ns: 5 });
+        }
+        let jobs = &world.view().jobs;
+        let rebalances: Vec<_> = jobs.rebalances_to(world.version()).map(|job| job.started_ns).collect();
+        assert_eq!(rebalances, [5], "one, as early as the first job");
+        world.end(&JobId::new("g1").unwrap(), 1);
+        assert_eq!(world.holders(), ["target02"]);
     }
 
     #[test]

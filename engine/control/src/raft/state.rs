@@ -227,6 +227,7 @@ fn start_job(view: &mut ClusterView, id: JobId, mut order: JobOrder, now_ns: u64
             // It would have ended with nothing done.
             return Err(Refused::Invalid("no target is in service".into()));
         }
+        owners::begin_due(view, now_ns)?;
     }
     if let JobOrder::CopyObjects(copy) = &mut order {
         copies::begin(view, copy, now_ns)?;
