@@ -2,7 +2,8 @@
 
 use weir_cluster::{ClusterView, Node};
 
-use super::Company;
+use super::{Company, Leading};
+use crate::ControlError;
 use crate::peers::{Hello, HelloAnswer};
 use crate::raft::command::Command;
 use crate::raft::node::RaftNode;
@@ -33,7 +34,7 @@ impl RaftNode {
         let is_member = self.membership().1.contains_key(&main.id.digest());
         let settled = is_member && hello.nodes.iter().filter(|n| is_new || known(n)).all(|n| is_on(&view, n));
         // A word of who was new once may come after it was taken off the map, and while its lease of then runs.
-        if let Some(nonce) = leading.challenge(id, hello.fresh && !settled, hello.nonce) {
+        if let Some(nonce) = leading.challenge(id, hello.fresh && !settled, hello.nonce, now) {
             return HelloAnswer::Challenge { nonce };
         }
         let said = (hello.applied, hello.life);
@@ -64,7 +65,18 @@ impl RaftNode {
         });
     }
 
-    async fn take_in(&self, hello: &Hello) -> Result<(), crate::ControlError> {
+    /// Who is new follows first, and is on the map when it has what was answered: from then on names are its own, and it serves
+    /// them at once.
+    async fn take_in(&self, hello: &Hello) -> Result<(), ControlError> {
+        let Some(main) = hello.nodes.first() else { return Ok(()) };
+        let view = self.view()?;
+        if hello.nodes.iter().all(|node| view.smap.node(node.id.as_str()).is_none()) {
+            self.have_follow(main).await?;
+            let has_all = |leading: &Leading| leading.has_all(hello.applied);
+            if !self.company().is_some_and(|c| c.leading.lock().as_ref().is_some_and(has_all)) {
+                return Ok(());
+            }
+        }
         for node in &hello.nodes {
             let view = self.view()?;
             let known = view.smap.node(node.id.as_str()).is_some();
@@ -73,14 +85,18 @@ impl RaftNode {
                 self.write(Command::Admit(Box::new(node.clone()))).await?;
             }
         }
-        let Some(main) = hello.nodes.first() else { return Ok(()) };
-        let id = main.id.digest();
+        self.have_follow(main).await
+    }
+
+    /// Makes a process a member of Raft, unless it is one.
+    async fn have_follow(&self, main: &Node) -> Result<(), ControlError> {
         let Some(company) = self.company() else { return Ok(()) };
         let _alone = company.adding.lock().await;
+        let id = main.id.digest();
         if !self.membership().1.contains_key(&id) {
             let peer = Peer { node: main.id.to_string(), endpoint: main.intra_control.authority() };
             let added = self.raft().add_learner(id, peer, false).await;
-            added.map_err(|e| crate::ControlError::NoAgreement(e.to_string()))?;
+            added.map_err(|e| ControlError::NoAgreement(e.to_string()))?;
         }
         Ok(())
     }

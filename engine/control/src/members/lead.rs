@@ -15,7 +15,7 @@ use super::process::{Process, processes, voters};
 use super::{Company, leading};
 use crate::raft::command::Command;
 use crate::raft::node::RaftNode;
-use crate::raft::types::RaftId;
+use crate::raft::types::{Peer, RaftId};
 use crate::runtime::{self, Bug, planted};
 
 /// Between two questions to the majority.
@@ -117,8 +117,9 @@ impl RaftNode {
         let silent: Vec<Process> = {
             let mut leading = company.leading.lock();
             let Some(leading) = leading.as_mut() else { return };
-            leading.keep_only(&others);
-            leading.silent(&others, runtime::now()).into_iter().cloned().collect()
+            let now = runtime::now();
+            leading.keep_only(&others, now);
+            leading.silent(&others, now).into_iter().cloned().collect()
         };
         for process in silent {
             tracing::warn!("{} at {} is not heard of: it is away", process.id, process.endpoint);
@@ -145,8 +146,12 @@ impl RaftNode {
         let (now, members) = self.membership();
         let Ok(view) = self.view() else { return };
         let wanted = voters(&view.smap, &now, self.raft_id());
+        let stays = |id: RaftId, peer: &Peer| {
+            all.iter().any(|p| p.raft_id() == id)
+                || company.leading.lock().as_ref().is_none_or(|leading| leading.is_joining(&peer.node))
+        };
         let gone: BTreeSet<RaftId> =
-            members.keys().copied().filter(|id| !all.iter().any(|p| p.raft_id() == *id)).collect();
+            members.iter().filter(|(id, peer)| !stays(**id, peer)).map(|(id, _)| *id).collect();
         // Who is to vote must follow already.
         let ready = wanted.iter().all(|id| members.contains_key(id));
         let change: ChangeMembers<RaftId, _> = if wanted != now && ready {

@@ -14,7 +14,7 @@ pub(super) const AWAY_AFTER: Duration = Duration::from_millis(LEASE_MILLIS + 200
 /// For how long a majority's word stands for leadership: less than a voter of it waits before it votes for another.
 const CLAIM: Duration = Duration::from_millis(1000);
 /// How many may be about to join at once; beyond, all are challenged anew.
-const CHALLENGED_MAX: usize = 1024;
+const JOINING_MAX: usize = 1024;
 
 /// What the leader of one term knows of the others. It forgets everything when it does not lead any more.
 ///
@@ -28,8 +28,8 @@ pub(crate) struct Leading {
     /// When a majority was last asked that then confirmed the leadership.
     quorum_at: Option<Instant>,
     heard: BTreeMap<String, Heard>,
-    /// With what those were challenged that are new, until they are on the map.
-    challenged: BTreeMap<String, u64>,
+    /// Those that are new, until they are on the map: with what they were challenged, and when they were last heard.
+    joining: BTreeMap<String, (u64, Instant)>,
     /// Leadership is on its way to another: nothing new is begun.
     pub(crate) handing_over: bool,
 }
@@ -87,7 +87,7 @@ impl Leading {
             answered: last_log,
             quorum_at: None,
             heard: BTreeMap::new(),
-            challenged: BTreeMap::new(),
+            joining: BTreeMap::new(),
             handing_over: false,
         }
     }
@@ -131,17 +131,29 @@ impl Leading {
 
     /// What a process has to say first that `is_new` to the map, unless that is what it `said`: it speaks now, then. Who is not
     /// new is challenged anew when it is the next time.
-    pub(super) fn challenge(&mut self, id: &str, is_new: bool, said: Option<u64>) -> Option<u64> {
+    pub(super) fn challenge(
+        &mut self,
+        id: &str,
+        is_new: bool,
+        said: Option<u64>,
+        now: Instant,
+    ) -> Option<u64> {
         if !is_new {
-            self.challenged.remove(id);
+            self.joining.remove(id);
             return None;
         }
-        if self.challenged.len() >= CHALLENGED_MAX && !self.challenged.contains_key(id) {
-            self.challenged.clear();
+        if self.joining.len() >= JOINING_MAX && !self.joining.contains_key(id) {
+            self.joining.clear();
         }
-        let by_chance = || u64::from_le_bytes(runtime::random());
-        let nonce = *self.challenged.entry(id.to_owned()).or_insert_with(by_chance);
-        (said != Some(nonce)).then_some(nonce)
+        let by_chance = || (u64::from_le_bytes(runtime::random()), now);
+        let (nonce, at) = self.joining.entry(id.to_owned()).or_insert_with(by_chance);
+        *at = now;
+        (said != Some(*nonce)).then_some(*nonce)
+    }
+
+    /// Whether it is about to be on the map.
+    pub(super) fn is_joining(&self, id: &str) -> bool {
+        self.joining.contains_key(id)
     }
 
     /// Notes a sign of a life; gives how long a lease it is answered with. `may` says whether it can have one, `end` is that
@@ -213,8 +225,9 @@ impl Leading {
             .collect()
     }
 
-    /// Forgets those that are not among `all`.
-    pub(super) fn keep_only(&mut self, all: &[Process]) {
+    /// Forgets those that are not among `all`, and of those that are new who is silent.
+    pub(super) fn keep_only(&mut self, all: &[Process], now: Instant) {
+        self.joining.retain(|_, (_, at)| now < *at + AWAY_AFTER);
         self.heard.retain(|id, _| all.iter().any(|p| p.id.as_str() == id));
     }
 }
@@ -307,20 +320,25 @@ mod tests {
 
     #[test]
     fn a_word_from_the_past_takes_nobody_in() {
-        let mut leading = Leading::new(2, 10, Instant::now());
-        let nonce = leading.challenge("target01", true, None).unwrap();
-        assert_eq!(leading.challenge("target01", true, None), Some(nonce), "sent twice");
-        assert_eq!(leading.challenge("target01", true, Some(nonce)), None);
-        assert_eq!(leading.challenge("target01", true, Some(nonce)), None, "it is not on the map yet");
-        assert_eq!(leading.challenge("target01", false, Some(nonce)), None);
+        let now = Instant::now();
+        let mut leading = Leading::new(2, 10, now);
+        let mut challenge = |is_new, said| leading.challenge("target01", is_new, said, now);
+        let nonce = challenge(true, None).unwrap();
+        assert_eq!(challenge(true, None), Some(nonce), "sent twice");
+        assert_eq!(challenge(true, Some(nonce)), None);
+        assert_eq!(challenge(true, Some(nonce)), None, "it is not on the map yet");
+        assert_eq!(challenge(false, Some(nonce)), None);
         // It was removed, and what it said then comes again.
-        let again = leading.challenge("target01", true, Some(nonce)).unwrap();
+        let again = challenge(true, Some(nonce)).unwrap();
         assert_ne!(again, nonce);
-        assert_eq!(leading.challenge("target01", true, None), Some(again));
-        for other in 0..2 * CHALLENGED_MAX {
-            leading.challenge(&format!("other{other}"), true, None).unwrap();
+        assert_eq!(challenge(true, None), Some(again));
+        assert!(leading.is_joining("target01"));
+        leading.keep_only(&[], now + AWAY_AFTER);
+        assert!(!leading.is_joining("target01"), "it went silent");
+        for other in 0..2 * JOINING_MAX {
+            leading.challenge(&format!("other{other}"), true, None, now).unwrap();
         }
-        assert!(leading.challenged.len() <= CHALLENGED_MAX);
+        assert!(leading.joining.len() <= JOINING_MAX);
     }
 
     #[test]
@@ -369,7 +387,7 @@ mod tests {
         assert!(leading.silent(&all, begin + AWAY_AFTER - Duration::from_millis(1)).is_empty());
         assert_eq!(ids(&leading.silent(&all, begin + AWAY_AFTER)), ["target02"]);
         assert_eq!(leading.silent(&all, begin + LEASE + AWAY_AFTER).len(), 2);
-        leading.keep_only(&all[1..]);
+        leading.keep_only(&all[1..], begin);
         assert!(leading.heard.is_empty());
     }
 }
