@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use weir_control::{Control, ControlConfig, ControlHandle, PeersConfig};
 use weir_origin::{Credentials, Origins, OriginsConfig};
 use weir_ring::{ReactorConfig, mailbox, sys};
 use weir_shard::{
-    Closed, Drain, Identity, Loads, PromoteDirs, Reading, ShardConfig, ShardMetrics, Shared, WalkerThread,
+    Closed, Drain, Identity, Loads, PromoteDirs, Reading, ShardConfig, ShardError, ShardMetrics, Shared,
+    WalkerThread,
 };
 use weir_store::BootId;
 use weir_types::{Provider, limits};
@@ -97,6 +98,18 @@ impl Node {
             labels,
             health: HealthChecks::default(),
         };
+        // Before the cluster counts on this node: names are its own from then on.
+        let mut starting = Vec::with_capacity(inbound.len());
+        for (index, inbound) in inbound.into_iter().enumerate() {
+            starting.push(StartingShard::spawn(ShardConfig {
+                index,
+                listen: config.listen,
+                listen_peers: config.intra_data,
+                reactor: reactor(&config, &cpus, index),
+                inbound,
+                reading: reading(&config, open_files),
+            })?);
+        }
         let control = Control::start(control_config, Arc::new(backend)).map_err(control_error)?;
         closed.heed(control.views(), control.lease(), disks.clone());
         walker.port.moves().heed(control.views());
@@ -129,16 +142,8 @@ impl Node {
             _locks: locks,
             config,
         };
-        for (index, inbound) in inbound.into_iter().enumerate() {
-            let config = ShardConfig {
-                index,
-                listen: node.config.listen,
-                listen_peers: node.config.intra_data,
-                reactor: node.reactor(&cpus, index),
-                inbound,
-                reading: node.reading(open_files),
-            };
-            match start_shard(config, shared.clone()) {
+        for shard in starting {
+            match shard.begin(shared.clone()) {
                 Ok(thread) => node.shards.push(thread),
                 Err(error) => {
                     drop(shared);
@@ -181,27 +186,6 @@ impl Node {
         }
         if let Some(walker) = walker {
             joined("walker", walker.join());
-        }
-    }
-
-    fn reactor(&self, cpus: &Cpus, index: usize) -> ReactorConfig {
-        ReactorConfig {
-            spin: Duration::from_micros(if cpus.shared { 0 } else { self.config.spin_us }),
-            buffers: self.config.buffers,
-            cpu: cpus.shard(index),
-            ..ReactorConfig::default()
-        }
-    }
-
-    /// A shard's share of what the node's shards may keep of objects.
-    fn reading(&self, open_files: u64) -> Reading {
-        let shards = self.config.shard_count();
-        let files = usize::try_from(open_files / 4).unwrap_or(usize::MAX);
-        Reading {
-            open_files: files.min(limits::OPEN_OBJECTS_MAX) / shards,
-            hot_bytes: hot_bytes() / shards,
-            zero_copy: self.config.zero_copy,
-            page_cache_bytes: memory::bytes_max().unwrap_or(u64::MAX) / shards as u64,
         }
     }
 
@@ -362,18 +346,56 @@ fn origins(config: &NodeConfig) -> Result<Option<Origins>, NodeError> {
     Ok(Some(started.map_err(|e| NodeError::Origin(e.to_string()))?))
 }
 
-fn start_shard(config: ShardConfig, shared: Arc<Shared>) -> Result<JoinHandle<()>, NodeError> {
-    let (tell, started) = std::sync::mpsc::sync_channel(1);
-    let name = format!("shard-{}", config.index);
-    let ready = move |result| drop(tell.send(result));
-    let thread = std::thread::Builder::new()
-        .name(name.clone())
-        .spawn(move || weir_shard::run(config, shared, ready))
-        .map_err(|error| NodeError::Io { what: name.clone(), error })?;
-    match started.recv() {
-        Ok(Ok(())) => Ok(thread),
-        Ok(Err(error)) => Err(shard_error(error)),
-        Err(_) => Err(NodeError::Ring(format!("{name} ended before it was ready"))),
+fn reactor(config: &NodeConfig, cpus: &Cpus, index: usize) -> ReactorConfig {
+    ReactorConfig {
+        spin: Duration::from_micros(if cpus.shared { 0 } else { config.spin_us }),
+        buffers: config.buffers,
+        cpu: cpus.shard(index),
+        ..ReactorConfig::default()
+    }
+}
+
+/// A shard's share of what the node's shards may keep of objects.
+fn reading(config: &NodeConfig, open_files: u64) -> Reading {
+    let shards = config.shard_count();
+    let files = usize::try_from(open_files / 4).unwrap_or(usize::MAX);
+    Reading {
+        open_files: files.min(limits::OPEN_OBJECTS_MAX) / shards,
+        hot_bytes: hot_bytes() / shards,
+        zero_copy: config.zero_copy,
+        page_cache_bytes: memory::bytes_max().unwrap_or(u64::MAX) / shards as u64,
+    }
+}
+
+/// A shard whose memory and rings are being set up, and which waits for what it shares with others. It ends when this is dropped.
+struct StartingShard {
+    thread: JoinHandle<()>,
+    shared: mpsc::SyncSender<Arc<Shared>>,
+    started: mpsc::Receiver<Result<(), ShardError>>,
+}
+
+impl StartingShard {
+    fn spawn(config: ShardConfig) -> Result<Self, NodeError> {
+        let (tell, started) = mpsc::sync_channel(1);
+        let (shared, shares) = mpsc::sync_channel(1);
+        let name = format!("shard-{}", config.index);
+        let ready = move |result| drop(tell.send(result));
+        let thread = std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || weir_shard::run(config, || shares.recv().ok(), ready))
+            .map_err(|error| NodeError::Io { what: name, error })?;
+        Ok(Self { thread, shared, started })
+    }
+
+    /// Has it serve; returns when it listens.
+    fn begin(self, shared: Arc<Shared>) -> Result<JoinHandle<()>, NodeError> {
+        // Where it has ended already it says why.
+        let _ = self.shared.send(shared);
+        match self.started.recv() {
+            Ok(Ok(())) => Ok(self.thread),
+            Ok(Err(error)) => Err(shard_error(error)),
+            Err(_) => Err(NodeError::Ring("a shard ended before it was ready".into())),
+        }
     }
 }
 

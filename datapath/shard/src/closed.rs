@@ -258,7 +258,7 @@ mod tests {
         let commit = CommitId { map_version: 3, sequence: 1 };
         let name = |is_own| {
             let mut names = (0..).map(|n| format!("o{n}"));
-            ObjectName::new(&names.find(|n| view(None).is_own(&bucket, n) == is_own).unwrap()).unwrap()
+            ObjectName::new(names.find(|n| view(None).is_own(&bucket, n) == is_own).unwrap()).unwrap()
         };
         let refused = |changed, is_own, map_version| {
             let (bucket, name, upload) = (bucket.clone(), name(is_own), "u".to_owned());

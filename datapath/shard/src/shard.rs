@@ -255,13 +255,18 @@ impl Shard {
     }
 }
 
-/// Runs a shard on this thread until the node drains and its requests are answered, or their time is over.
-/// `ready` hears once whether it listens.
-pub fn run(config: ShardConfig, shared: Arc<Shared>, ready: impl FnOnce(Result<(), ShardError>)) {
+/// Runs a shard on this thread until the node drains and its requests are answered, or their time is over. Its memory and its
+/// rings are there before it waits for what it shares; it ends where there will be nothing. `ready` hears once whether it listens.
+pub fn run(
+    config: ShardConfig,
+    shared: impl FnOnce() -> Option<Arc<Shared>>,
+    ready: impl FnOnce(Result<(), ShardError>),
+) {
     let reactor = match Reactor::new(&config.reactor) {
         Ok(reactor) => reactor,
         Err(error) => return ready(Err(error.into())),
     };
+    let Some(shared) = shared() else { return };
     let handle = reactor.handle();
     reactor.block_on(async move {
         let begun = begin(&config, &handle, shared).map(|(shard, listeners)| {
