@@ -196,6 +196,19 @@ impl Place {
         }
     }
 
+    /// Has something of its name stored that another target gave, as long as the map is the one by which that was asked. An owner
+    /// in between may have changed or removed it, and this target be its owner again by now.
+    pub(crate) async fn take_in(
+        &self,
+        shard: &Shard,
+        change: Change<RingFile>,
+    ) -> Result<Outcome<RingFile>, CommitError> {
+        if self.is_outdated(shard) {
+            return Err(CommitError::Store(StoreError::NotOwner));
+        }
+        self.change(shard, change).await
+    }
+
     /// Waits until every change of its name that was begun here before is done, on all disks that may have a copy.
     pub(crate) async fn settle(&self, shard: &Shard) -> Result<(), CommitError> {
         let settle = || Change::Settle { bucket: self.bucket.clone() };

@@ -183,7 +183,7 @@ async fn take(shard: &Shard, place: &Place, from: &Taking<'_>) -> Result<Option<
         flight: None,
         upload: None,
     };
-    match place.change(shard, Change::Put(Box::new(put))).await {
+    match place.take_in(shard, Change::Put(Box::new(put))).await {
         // Somebody else took it meanwhile.
         Ok(_) | Err(CommitError::Store(StoreError::Outdated { .. })) => {}
         Err(error) => return Err(error.into()),

@@ -58,7 +58,7 @@ async fn take(shard: &Shard, place: &Place, from: &Taking<'_>, id: &str) -> Resu
         Err(Failure::Store(StoreError::NoSuchUpload { .. })) => {
             let (bucket, name, upload) = (place.bucket.clone(), place.name.clone(), id.to_owned());
             let attrs = shifts::attrs_of(&UploadInfo { id: upload.clone(), name: name.clone(), record });
-            place.change(shard, Change::AdoptUpload { bucket, name, upload, attrs }).await?;
+            place.take_in(shard, Change::AdoptUpload { bucket, name, upload, attrs }).await?;
         }
         Err(failure) => return Err(failure),
     }
@@ -84,7 +84,7 @@ async fn fetch_part(
     let prepared = source::receive_moved(fetched, place, Vec::new()).await?;
     let (bucket, name) = (place.bucket.clone(), place.name.clone());
     let change = Change::PutPart { bucket, name, upload: id.to_owned(), number, prepared, etag };
-    place.change(shard, change).await?;
+    place.take_in(shard, change).await?;
     Ok(())
 }
 

@@ -261,7 +261,11 @@ impl Shard {
 
     /// A change of a name under the view by which its holders were asked.
     async fn change(&self, view: &Arc<ClusterView>, key: &Key, change: Change) -> Result<u64, Failed> {
-        let moving = self.view()?.moving.as_ref().map(|moving| moving.version);
+        let now = self.view()?;
+        if matches!(change, Change::Move(_)) && now.smap.version != view.smap.version {
+            return Err(StoreError::NotOwner.into());
+        }
+        let moving = now.moving.as_ref().map(|moving| moving.version);
         if is_own(view, key) && moving.is_some_and(|version| version > view.smap.version) {
             return Err(StoreError::NotOwner.into());
         }
