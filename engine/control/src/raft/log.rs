@@ -59,6 +59,14 @@ impl RaftLogReader<Types> for LogStore {
             .await
             .map_err(read_error)
     }
+
+    /// Nothing where the first of them was purged: whoever led before may still be at sending it to somebody who knows of no other
+    /// leader, and would take what is left as what follows. Who leads sends a snapshot instead.
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
+        let entries = self.try_get_log_entries(start..end).await?;
+        let is_whole = entries.first().is_some_and(|first| first.log_id.index == start);
+        Ok(if is_whole { entries } else { Vec::new() })
+    }
 }
 
 impl RaftLogStorage<Types> for LogStore {

@@ -251,6 +251,22 @@ async fn a_vote_survives_reopening() {
     assert_eq!(log.get_log_state().await.unwrap().last_log_id, Some(id));
 }
 
+#[tokio::test]
+async fn what_was_purged_leaves_no_hole_in_what_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogStore::new(Db::open(dir.path()).unwrap());
+    let id = |index| LogId::new(CommittedLeaderId::new(3, 7), index);
+    let entries = (0..6).map(|index| Entry { log_id: id(index), payload: EntryPayload::Blank });
+    log.blocking_append(entries).await.unwrap();
+    log.purge(id(2)).await.unwrap();
+    assert!(
+        log.limited_get_log_entries(2, 6).await.unwrap().is_empty(),
+        "it would begin after what it follows"
+    );
+    let indexes = |all: Vec<Entry>| -> Vec<u64> { all.iter().map(|entry| entry.log_id.index).collect() };
+    assert_eq!(indexes(log.limited_get_log_entries(3, 6).await.unwrap()), [3, 4, 5]);
+}
+
 /// A command on one of few buckets, or on the configuration.
 fn command() -> impl Strategy<Value = Command> {
     let props = prop_oneof![
