@@ -37,9 +37,7 @@ impl Cluster {
     fn mute_then_leading(&mut self) -> Result<(), Wrong> {
         self.start_all();
         self.rest()?;
-        let now = self.world.now();
-        let leads = |(place, raft): (Place, RaftNode)| raft.would_lead(now).then_some(place);
-        let leader = self.rafts().into_iter().find_map(leads).ok_or("nobody leads")?;
+        let (leader, _) = self.leader()?;
         let mute = (leader + 1) % self.gateways;
         (0..self.len()).for_each(|other| self.world.net.cut(mute, other));
         self.pass(Duration::from_secs(8))?;
@@ -85,9 +83,7 @@ impl Cluster {
         self.rest()?;
         // Until all gateways vote.
         self.pass(Duration::from_secs(3))?;
-        let now = self.world.now();
-        let leads = |(place, raft): (Place, RaftNode)| raft.would_lead(now).then_some(place);
-        let leader = self.rafts().into_iter().find_map(leads).ok_or("nobody leads")?;
+        let (leader, _) = self.leader()?;
         self.kill(leader, false);
         self.world.net.slow(Duration::from_millis(20));
         let (winner, voter) = loop {
@@ -117,10 +113,8 @@ impl Cluster {
         self.rest()?;
         // Until all gateways vote.
         self.pass(Duration::from_secs(3))?;
-        let now = self.world.now();
         let (target, all) = (self.gateways, self.len());
-        let leads = |(_, raft): &(Place, RaftNode)| raft.would_lead(now);
-        let leader = self.rafts().into_iter().find(leads).ok_or("nobody leads")?.1;
+        let (_, leader) = self.leader()?;
         let own = self.rafts().swap_remove(target).1;
         self.world.net.slow(Duration::from_millis(120));
         let agreed = leader.progress().last_log;
@@ -145,6 +139,13 @@ impl Cluster {
         self.world.net.heal();
         self.world.net.slow(Duration::ZERO);
         self.rest()
+    }
+
+    /// Who leads.
+    fn leader(&self) -> Result<(Place, RaftNode), Wrong> {
+        let now = self.world.now();
+        let found = self.rafts().into_iter().find(|(_, raft)| raft.would_lead(now));
+        found.ok_or_else(|| "nobody leads".into())
     }
 
     /// Who stands for election, and another gateway that has just voted for it.

@@ -61,50 +61,52 @@ fn nothing_answered_is_lost_and_nobody_leads_beside_another() {
     }
 }
 
+/// A way for one seed to go.
+type Story = fn(u64) -> Result<Outcome, Wrong>;
+
+fn holds(story: Story, seeds: u64) {
+    for seed in 1..=seeds {
+        story(seed).unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "by which seed, and how, is told")]
+fn finds_by(story: Story, bug: Bug) {
+    plant(Some(bug));
+    let wrong = (1..=STORY_SEEDS).find_map(|seed| story(seed).err());
+    println!("{bug:?}: {}", wrong.expect("the planted bug is not found"));
+}
+
 #[test]
 fn a_leader_that_was_away_is_back_on_the_map() {
-    for seed in 1..=10 {
-        run_mute_then_leading(seed).unwrap_or_else(|wrong| panic!("{wrong}"));
-    }
+    holds(run_mute_then_leading, 10);
 }
 
 #[test]
 fn leadership_passes_by_command_over_a_slow_network() {
-    for seed in 1..=STORY_SEEDS {
-        run_pass_on(seed).unwrap_or_else(|wrong| panic!("{wrong}"));
-    }
+    holds(run_pass_on, STORY_SEEDS);
 }
 
 #[test]
 fn a_vote_is_kept_over_a_loss_of_power() {
-    for seed in 1..=STORY_SEEDS {
-        run_forgotten_vote(seed).unwrap_or_else(|wrong| panic!("{wrong}"));
-    }
+    holds(run_forgotten_vote, STORY_SEEDS);
 }
 
 /// Chance has not found it within hundreds of seeds: it takes this order of deaths.
 #[test]
-#[expect(clippy::print_stdout, reason = "by which seed, and how, is told")]
 fn finds_a_vote_that_is_not_synced() {
-    plant(Some(Bug::VoteNotSynced));
-    let wrong = (1..=STORY_SEEDS).find_map(|seed| run_forgotten_vote(seed).err());
-    println!("VoteNotSynced: {}", wrong.expect("the planted bug is not found"));
+    finds_by(run_forgotten_vote, Bug::VoteNotSynced);
 }
 
 #[test]
 fn who_is_back_while_it_is_marked_away_is_waited_for() {
-    for seed in 1..=STORY_SEEDS {
-        run_back_while_marked_away(seed).unwrap_or_else(|wrong| panic!("{wrong}"));
-    }
+    holds(run_back_while_marked_away, STORY_SEEDS);
 }
 
 /// Chance takes thousands of seeds for it.
 #[test]
-#[expect(clippy::print_stdout, reason = "by which seed, and how, is told")]
 fn finds_that_who_is_away_may_hold_a_lease() {
-    plant(Some(Bug::AwayHasNoLease));
-    let wrong = (1..=STORY_SEEDS).find_map(|seed| run_back_while_marked_away(seed).err());
-    println!("AwayHasNoLease: {}", wrong.expect("the planted bug is not found"));
+    finds_by(run_back_while_marked_away, Bug::AwayHasNoLease);
 }
 
 #[test]
