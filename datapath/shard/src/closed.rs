@@ -187,8 +187,7 @@ fn is_taken_back<F>(view: &ClusterView, change: &Change<F>) -> bool {
         Change::DropUpload { map_version, .. } => *map_version,
         _ => None,
     };
-    let changed = |taken_by| view.moving.as_ref().is_some_and(|moving| moving.version > taken_by);
-    taken_by.is_some_and(|version| is_owners(view, change) || changed(version))
+    taken_by.is_some_and(|version| is_owners(view, change) || view.owners_changed_since(version))
 }
 
 /// Why the change makes nothing in its bucket. A copy of a remote object is no client's only one: flights end by

@@ -146,8 +146,7 @@ impl Place {
         shard: &Shard,
         change: Change<RingFile>,
     ) -> Result<Outcome<RingFile>, CommitError> {
-        let moving = shard.shared.view.load().moving.as_ref().map(|m| m.version);
-        if self.is_own() && moving.is_some_and(|version| version > self.view.smap.version) {
+        if self.is_own() && shard.shared.view.load().owners_changed_since(self.view.smap.version) {
             // Since the holders were asked there may be others.
             return Err(CommitError::Store(StoreError::NotOwner));
         }

@@ -46,6 +46,12 @@ impl ClusterView {
             && !self.holders_of(hrw::object_digest(bucket, object)).is_empty()
     }
 
+    /// Whether the owners have changed since this version of the map, as far as that is known: while objects are on the move
+    /// because of it.
+    pub fn owners_changed_since(&self, version: u64) -> bool {
+        self.moving.as_ref().is_some_and(|moving| moving.version > version)
+    }
+
     /// Who, beside its owner, may hold the object of a name.
     pub fn holders_of(&self, object_digest: u64) -> Vec<&NodeId> {
         let (Some(moving), Some(owner)) = (&self.moving, self.smap.owner(object_digest)) else {

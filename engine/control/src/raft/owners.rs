@@ -74,12 +74,12 @@ pub(super) fn rebalancing(view: &ClusterView, version: u64) -> Result<Vec<NodeId
 /// Before a job about objects begins: the rebalance does that the leader would begin next. So the job is one of after the owners
 /// changed, and waits until objects are at rest, rather than of before.
 pub(super) fn begin_due(view: &mut ClusterView, now_ns: u64) -> Result<(), Refused> {
-    let Some(moving) = view.moving.clone() else { return Ok(()) };
-    if view.jobs.rebalances_to(moving.version).next().is_some() {
+    let Some(version) = view.moving.as_ref().map(|moving| moving.version) else { return Ok(()) };
+    if view.jobs.rebalances_to(version).next().is_some() {
         return Ok(());
     }
-    let (id, order) = (view.jobs.next_rebalance()?, JobOrder::Rebalance { version: moving.version });
-    let holders = moving.holders().iter().cloned().collect();
+    let (id, order) = (view.jobs.next_rebalance()?, JobOrder::Rebalance { version });
+    let holders = rebalancing(view, version)?;
     Arc::make_mut(&mut view.jobs).start(id, order, now_ns, holders);
     Ok(())
 }

@@ -265,8 +265,7 @@ impl Shard {
         if matches!(change, Change::Move(_)) && now.smap.version != view.smap.version {
             return Err(StoreError::NotOwner.into());
         }
-        let moving = now.moving.as_ref().map(|moving| moving.version);
-        if is_own(view, key) && moving.is_some_and(|version| version > view.smap.version) {
+        if is_own(view, key) && now.owners_changed_since(view.smap.version) {
             return Err(StoreError::NotOwner.into());
         }
         self.commit(key, change).await
@@ -293,7 +292,7 @@ impl Shard {
         let view = self.view()?;
         if let Change::Release(_, version) = change {
             // This may be the one that stays.
-            if is_own(&view, key) || view.moving.as_ref().is_some_and(|moving| moving.version > version) {
+            if is_own(&view, key) || view.owners_changed_since(version) {
                 return Err(StoreError::NotOwner.into());
             }
         } else {
