@@ -394,7 +394,10 @@ impl StartingShard {
         match self.started.recv() {
             Ok(Ok(())) => Ok(self.thread),
             Ok(Err(error)) => Err(shard_error(error)),
-            Err(_) => Err(NodeError::Ring("a shard ended before it was ready".into())),
+            Err(_) => {
+                let name = self.thread.thread().name().unwrap_or("a shard");
+                Err(NodeError::Ring(format!("{name} ended before it was ready")))
+            }
         }
     }
 }
